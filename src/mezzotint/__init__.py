@@ -1,0 +1,1 @@
+"""Train, judge and use image models on your own pictures."""

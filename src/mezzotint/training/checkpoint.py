@@ -1,0 +1,109 @@
+"""Checkpoints: the state to resume from, written so that a kill at any instant leaves a good one.
+
+Each is a folder named by the pictures seen, filled under a temporary name, synced and renamed; the newest two are kept.
+Tensors lie in safetensors, everything else in JSON with the tensors' hash: nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+FORMAT = 1
+
+
+def save(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of `images` pictures seen and drop all but the newest two."""
+    folder.mkdir(exist_ok=True)
+    final, new = folder / f"{images:012d}", folder / f"new-{images:012d}"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, new / "state.safetensors")
+        digest = file_digest(new / "state.safetensors")
+        state = {"format": FORMAT, "images": images, "tensors": digest, "facts": dict(facts)}
+        (new / "state.json").write_text(json.dumps({"state": state, "check": _check(state)}))
+        for path in (new / "state.safetensors", new / "state.json", new):
+            sync(path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    shutil.rmtree(final, ignore_errors=True)
+    new.rename(final)
+    sync(folder)
+    for old in _names(folder)[2:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def load_newest(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, Any], list[str]] | None:
+    """Pictures seen, tensors, facts and a sentence for each newer checkpoint that had to be passed over; or None."""
+    complaints: list[str] = []
+    for path in _names(folder):
+        try:
+            state = _read(path)
+            tensors = load_file(path / "state.safetensors")
+            return int(state["images"]), tensors, state["facts"], complaints
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
+            complaints.append(f"the checkpoint {path} is corrupted ({error}); going back to the one before it")
+    if complaints:
+        raise ValueError(complaints[0].split("; going")[0])
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    whole = json.loads((path / "state.json").read_text())
+    state = whole["state"]
+    if _check(state) != whole["check"]:
+        raise ValueError("state.json does not match its hash")
+    if state["format"] > FORMAT:
+        raise ValueError(f"its format {state['format']} is newer than this version reads")
+    if file_digest(path / "state.safetensors") != state["tensors"]:
+        raise ValueError("state.safetensors does not match its hash")
+    return state
+
+
+def _names(folder: Path) -> list[Path]:
+    """Finished checkpoints, newest first."""
+    found = [p for p in folder.glob("*") if p.name.isdigit()] if folder.is_dir() else []
+    return sorted(found, reverse=True)
+
+
+def _check(state: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hex SHA-256 of named tensors, bit for bit: equal only for equal weights."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        digest.update(t.view(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b"")
+    return digest.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have the file or folder on disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""Optimizers by name, their schedules as functions of progress, and the state of one as plain tensors."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.recipe import Optimizer
+
+
+def build(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that `settings` names; its learning rate is set anew before each step."""
+    s, betas = settings, (settings.betas[0], settings.betas[1])
+    fused = bool(parameters) and parameters[0].device.type in ("cpu", "cuda")
+    match s.name:
+        case "adam":
+            return torch.optim.Adam(parameters, s.lr, betas, s.eps, s.weight_decay, fused=fused)
+        case "adamw":
+            return torch.optim.AdamW(parameters, s.lr, betas, s.eps, s.weight_decay, fused=fused)
+        case "sgd":
+            nesterov = s.momentum > 0
+            return torch.optim.SGD(parameters, s.lr, s.momentum, 0, s.weight_decay, nesterov, fused=fused)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, s.lr, 0.99, s.eps, s.weight_decay, s.momentum)
+        case "adagrad":
+            return torch.optim.Adagrad(parameters, s.lr, weight_decay=s.weight_decay, eps=s.eps)
+        case "muon":
+            return Muon(parameters, s)
+
+
+def rate_factor(settings: Optimizer, progress: float) -> float:
+    """What the learning rate is multiplied by at `progress` in [0, 1]: warm-up, then decay to `final`."""
+    if progress < settings.warmup:
+        return progress / settings.warmup
+    start = max(settings.warmup, settings.decay_from)
+    if settings.schedule == "constant" or progress <= start:
+        return 1.0
+    x = min(1.0, (progress - start) / max(1e-12, 1 - start))
+    falling = 1 - x if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * x))
+    return settings.final + (1 - settings.final) * falling
+
+
+def set_rate(optimizer: torch.optim.Optimizer, settings: Optimizer, progress: float) -> None:
+    """Give every parameter group of `optimizer` its learning rate at `progress`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.get("full_lr", settings.lr) * rate_factor(settings, progress)
+
+
+@torch.no_grad()
+def add_penalties(settings: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+    """Add the gradients of l1·sum|w| + l2·sum w² to those of the weights (biases and norms go free)."""
+    if settings.l1 == 0 and settings.l2 == 0:
+        return
+    for p in parameters:
+        if p.ndim >= 2 and p.grad is not None:
+            p.grad.add_(p.sign(), alpha=settings.l1).add_(p, alpha=2 * settings.l2)
+
+
+def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Each matrix (n, rows, columns) with its singular values brought near 1, by the quintic Newton-Schulz iteration.
+
+    Jordan et al. 2024, "Muon: an optimizer for hidden layers"; coefficients of that text.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices.float()
+    wide = x.shape[-2] > x.shape[-1]
+    x = x.mT if wide else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if wide else x
+
+
+def _is_matrix(p: Tensor) -> bool:
+    """Muon's are the weights that are matrices once flattened; thin ones (first layer, head, norms) are not."""
+    return p.ndim >= 2 and min(p.shape[0], p[0].numel()) >= 16
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrices are orthogonalized (Jordan et al. 2024); all other parameters take AdamW's steps.
+
+    torch.optim.Muon admits only two-dimensional parameters; here the filters of convolutions are flattened to
+    (out, in·h·w), and filters of one shape are orthogonalized together.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], settings: Optimizer) -> None:
+        matrices = [p for p in parameters if _is_matrix(p)]
+        vectors = [p for p in parameters if not _is_matrix(p)]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "matrix": True, "full_lr": settings.lr, "decay": settings.weight_decay},
+            {"params": vectors, "matrix": False, "full_lr": settings.vector_lr, "decay": settings.weight_decay},
+        ]
+        super().__init__([g for g in groups if g["params"]], {"lr": settings.lr})
+        self.settings = settings
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """Descend once in the gradients that are there."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                (self._step_matrices if group["matrix"] else self._step_vectors)(parameters, group["lr"], group["decay"])
+
+    def _step_matrices(self, parameters: list[nn.Parameter], lr: float, decay: float) -> None:
+        by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
+        for p in parameters:
+            by_shape.setdefault((p.shape[0], p[0].numel()), []).append(p)
+        for shape, members in by_shape.items():
+            updates = orthogonalized(torch.stack([self._momentum(p).reshape(shape) for p in members]))
+            # Steps of one size for every shape of matrix: the root mean square of an update is about 0.2 lr.
+            scale = 0.2 * max(shape) ** 0.5
+            for p, update in zip(members, updates, strict=True):
+                p.mul_(1 - lr * decay).add_(update.reshape(p.shape), alpha=-lr * scale)
+
+    def _momentum(self, p: nn.Parameter) -> Tensor:
+        """Nesterov's look-ahead of the running gradient."""
+        assert p.grad is not None
+        buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
+        buffer.lerp_(p.grad, 1 - self.settings.momentum)
+        return p.grad.lerp(buffer, self.settings.momentum)
+
+    def _step_vectors(self, parameters: list[nn.Parameter], lr: float, decay: float) -> None:
+        beta1, beta2 = self.settings.betas[:2]
+        for p in parameters:
+            assert p.grad is not None
+            state = self.state[p]
+            if not state:
+                state.update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+            state["step"] += 1
+            t = float(state["step"])
+            state["exp_avg"].lerp_(p.grad, 1 - beta1)
+            state["exp_avg_sq"].mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+            root = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt_().add_(self.settings.eps)
+            p.mul_(1 - lr * decay).addcdiv_(state["exp_avg"], root, value=-lr / (1 - beta1**t))
+
+
+def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """All that the optimizer remembers, by `parameter number.name`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items() if v is not None}
+
+
+def load_state_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `state_tensors`, in the memory layout of the parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            for key, value in optimizer.state.get(p, {}).items():
+                if isinstance(value, Tensor) and value.shape == p.shape:
+                    optimizer.state[p][key] = torch.empty_like(p, dtype=value.dtype).copy_(value)

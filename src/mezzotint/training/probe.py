@@ -1,0 +1,126 @@
+"""Which precision, memory layout and number of threads are fastest for this very method on this very machine.
+
+A few real steps of each candidate on a throw-away copy; nothing of it enters the run but the choice.
+"""
+
+import os
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from mezzotint.recipe import Execution
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate and the median seconds that its step took."""
+
+    execution: Execution
+    seconds: float
+
+
+def default_device() -> str:
+    """The accelerator where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def available_threads() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def settle(asked: Execution, timed: Callable[[Execution, float], list[float]], patience: float) -> tuple[Execution, list[Trial]]:
+    """Fill what `asked` leaves open by trials of at most about `patience` seconds each.
+
+    `timed(execution, seconds)` takes real steps under `execution` for about `seconds` and returns each one's duration.
+    One choice is settled after another (threads, precision, layout), since the full product would cost more
+    than it gains. On a GPU only the precision and layout are tried.
+    """
+    device = asked.device or default_device()
+    threads = available_threads() if device == "cpu" else torch.get_num_threads()
+    best = replace(
+        asked,
+        device=device,
+        precision=asked.precision or "bf16",
+        channels_last=True if asked.channels_last is None else asked.channels_last,
+        threads=asked.threads or threads,
+    )
+    rivals: list[Callable[[Execution], Execution]] = []
+    if asked.threads is None and device == "cpu" and threads > 1:
+        rivals.append(lambda e: replace(e, threads=1))
+    if asked.precision is None:
+        rivals.append(lambda e: replace(e, precision="fp32"))
+    if asked.channels_last is None:
+        rivals.append(lambda e: replace(e, channels_last=False))
+    if not rivals:
+        return best, []
+    trials = [_trial(best, timed, patience)]
+    leader = trials[0]
+    for rival in rivals:
+        trials.append(_trial(rival(leader.execution), timed, patience))
+        if trials[-1].seconds < leader.seconds:
+            leader = trials[-1]
+    return leader.execution, trials
+
+
+def _trial(execution: Execution, timed: Callable[[Execution, float], list[float]], patience: float) -> Trial:
+    return Trial(execution, statistics.median(timed(execution, patience)))
+
+
+class Pace:
+    """Notices while training that the machine has become busy, and finds the number of threads that is fastest now.
+
+    With another busy process on the same cores, OpenMP's threads wait for one another and many threads can be fifty
+    times slower than one. So when steps take `slow` times their usual, one thread is tried for a few steps; when on
+    few threads, all of them are tried again now and then, after `patience` seconds and less often each time that it
+    does not pay. One very slow step ends a trial.
+    """
+
+    slow = 1.6
+
+    def __init__(self, threads: int, most: int, now: float, patience: float = 10.0) -> None:
+        self.threads, self.most, self.patience = threads, most, patience
+        self._wait = patience
+        self._next_trial = now + (1.0 if threads == most else patience)
+        self._usual: dict[int, float] = {}
+        self._recent: list[float] = []
+        self._trial: tuple[int, float] | None = None
+        """Threads to return to and the seconds a step took there, while another number is on trial."""
+
+    def after_step(self, seconds: float, now: float) -> int | None:
+        """The number of threads to change to after a step of `seconds` that ended at `now`, or None to go on."""
+        self._recent = [*self._recent[-4:], seconds]
+        if self._trial is not None:
+            return self._judge(*self._trial, now)
+        if len(self._recent) < 3:
+            return None
+        typical = statistics.median(self._recent)
+        usual = self._usual.get(self.threads, typical)
+        self._usual[self.threads] = min(usual * 1.001, typical)  # forgets slowly: heat and neighbors change the usual
+        if now < self._next_trial:
+            return None
+        if self.threads > 1 and typical > self.slow * usual:
+            return self._try(1, typical)
+        if self.threads < self.most:
+            return self._try(self.most, typical)
+        return None
+
+    def _try(self, threads: int, typical: float) -> int:
+        self._trial, self.threads, self._recent = (self.threads, typical), threads, []
+        return threads
+
+    def _judge(self, back: int, before: float, now: float) -> int | None:
+        hopeless = self._recent[-1] > 4 * before
+        # The first step after a change makes its kernels anew and says little.
+        if len(self._recent) < 4 and not (hopeless and (len(self._recent) > 1 or self._recent[0] > 20 * before)):
+            return None
+        paid = not hopeless and statistics.median(self._recent[1:]) < 0.9 * before
+        self._trial, self._recent = None, []
+        self._wait = self.patience if paid else min(8 * self.patience, 2 * self._wait)
+        self._next_trial = now + self._wait
+        if paid:
+            return None
+        self.threads = back
+        return back
