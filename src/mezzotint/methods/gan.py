@@ -73,7 +73,7 @@ class Gan(Method):
             )
         if self.objective.scale is None or c.penalty in ("gradient", "r1") or c.discriminator_steps != 1:
             raise UserError(
-                "method.turns=together goes with the losses minimax, non-saturating, least-squares and wasserstein, "
+                "method.turns=together goes with the losses minimax, non-saturating and wasserstein, "
                 "without a gradient penalty and with discriminator_steps=1; else set method.turns=alternating"
             )
 

@@ -1,0 +1,73 @@
+"""Whole batches changed at once, by uniform numbers that are keyed per picture."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mezzotint.types import Images
+
+NUMBERS = 8
+"""Uniform numbers that a picture's augmentation uses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """What may happen to a training picture."""
+
+    flip: bool = False
+    """Mirrored left to right, half of the time."""
+    shift: int = 0
+    """Moved by up to so many pixels each way; the margin is filled by reflection."""
+    cutout: int = 0
+    """A square of so many pixels a side set to mid-grey (DeVries & Taylor 2017)."""
+    color: float = 0.0
+    """Strength of brightness, contrast and (RGB) saturation jitter: factors in [1 - color, 1 + color]."""
+
+
+def augment(images: Images, uniforms: Tensor, config: Augment) -> Images:
+    """`images` changed as `config` says; row i of `uniforms` (n × NUMBERS, in [0, 1)) decides for picture i alone."""
+    u = uniforms.to(images.device, images.dtype)
+    if config.flip:
+        images = torch.where((u[:, 0] < 0.5).view(-1, 1, 1, 1), images.flip(-1), images)
+    if config.shift:
+        images = _shifted(images, u[:, 1], u[:, 2], config.shift)
+    if config.color:
+        images = _colored(images, u[:, 3:6], config.color)
+    if config.cutout:
+        images = _cut(images, u[:, 6], u[:, 7], config.cutout)
+    return images
+
+
+def _shifted(images: Images, across: Tensor, down: Tensor, reach: int) -> Images:
+    """One window of the reflected picture per picture, gathered from all windows without a copy of them."""
+    n, c, h, w = images.shape
+    padded = F.pad(images, [reach] * 4, mode="reflect")
+    rows = (down * (2 * reach + 1)).long()[:, None] + torch.arange(h, device=images.device)
+    columns = (across * (2 * reach + 1)).long()[:, None] + torch.arange(w, device=images.device)
+    flat = rows[:, :, None] * (w + 2 * reach) + columns[:, None, :]
+    return padded.flatten(2).gather(2, flat.view(n, 1, h * w).expand(n, c, h * w)).view(n, c, h, w)
+
+
+def _colored(images: Images, u: Tensor, strength: float) -> Images:
+    brightness, contrast, saturation = ((1 + strength * (2 * u - 1)).view(-1, 3, 1, 1, 1)).unbind(1)
+    light = (images + 1) / 2 * brightness
+    light = (light - light.mean((1, 2, 3), keepdim=True)) * contrast + light.mean((1, 2, 3), keepdim=True)
+    if images.shape[1] == 3:
+        grey = light.mean(1, keepdim=True)
+        light = grey + (light - grey) * saturation
+    return light.clamp(0, 1) * 2 - 1
+
+
+def _cut(images: Images, across: Tensor, down: Tensor, side: int) -> Images:
+    """The square's middle is anywhere in the picture, so that it may reach over the edge."""
+    h, w = images.shape[2:]
+
+    def covered(position: Tensor, length: int) -> Tensor:
+        first = (position * length).floor()[:, None] - side // 2
+        at = torch.arange(length, device=images.device)
+        return (at >= first) & (at < first + side)
+
+    hole = covered(down, h)[:, None, :, None] & covered(across, w)[:, None, None, :]
+    return images.masked_fill(hole, 0.0)

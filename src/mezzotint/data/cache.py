@@ -1,0 +1,146 @@
+"""Decoded pictures on disk: made once, in parallel, memory-mapped from then on.
+
+An entry is a folder named by the hash of what decides its bytes (the files' names, sizes and times of change, and the
+shape that was asked for). It is filled under a temporary name and renamed, so it is whole or not there.
+"""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mezzotint.data.decode import Pixels, decode_into
+from mezzotint.errors import UserError
+
+Progress = Callable[[int, int], None]
+FEW = 256
+"""So many files are decoded faster than worker processes start."""
+
+
+def folder() -> Path:
+    """Where caches lie: $MEZZOTINT_CACHE, or mezzotint/ in the user's cache folder."""
+    named = os.environ.get("MEZZOTINT_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mezzotint"
+
+
+def load(entry: Path) -> tuple[Pixels, dict[str, Any]] | None:
+    """The pixels (memory-mapped, private to this process) and facts of an entry; None where it is absent or damaged."""
+    try:
+        facts = json.loads((entry / "facts.json").read_text())
+        pixels = np.load(entry / "pixels.npy", mmap_mode="c", allow_pickle=False)
+        if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8:
+            return None
+        return pixels, facts
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> tuple[Pixels, dict[str, Any]]:
+    """Have `fill` write pixels.npy into a new folder and return the facts; then put it in place.
+
+    Raises UserError where the cache cannot be written; nothing is left behind then.
+    """
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
+    except OSError as error:
+        raise UserError(_complaint(entry.parent, error)) from None
+    try:
+        facts = fill(new)
+        (new / "facts.json").write_text(json.dumps(facts))
+        _replace(new, entry)
+    except OSError as error:
+        raise UserError(_complaint(entry.parent, error)) from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    found = load(entry)
+    if found is None:
+        raise UserError(f"the cache entry {entry} cannot be read back; delete it and try again")
+    return found
+
+
+def _replace(new: Path, entry: Path) -> None:
+    """Put `new` in the place of a damaged entry, or give way to another process that was faster."""
+    if load(entry) is not None:
+        return
+    shutil.rmtree(entry, ignore_errors=True)
+    try:
+        new.rename(entry)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _complaint(place: Path, error: OSError) -> str:
+    reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+    return f"the cache {place} cannot be written ({reason}): free space there or set MEZZOTINT_CACHE to another folder"
+
+
+def decode_files(
+    out: Path, files: list[str], size: int, channels: int, crop: str, max_pixels: int, progress: Progress | None
+) -> list[dict[str, Any]]:
+    """Decode `files` into rows of a new array in `out`, on all cores; one result per file, in order."""
+    rows = np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(len(files), size, size, channels))
+    _reserve(out)
+    job = {"out": str(out), "size": size, "crop": crop, "max_pixels": max_pixels}
+    numbered = list(enumerate(files))
+    if len(files) <= FEW:
+        found = (decode_into(rows, job, index, path) for index, path in numbered)
+    else:
+        found = _in_processes(out.parent, job, numbered)
+    results: list[dict[str, Any]] = [{} for _ in files]
+    for done, result in enumerate(found, 1):
+        results[result["i"]] = result
+        if progress is not None:
+            progress(done, len(files))
+    rows.flush()
+    return results
+
+
+def _reserve(path: Path) -> None:
+    """Take the blocks of a mapped file now: a full disk is then an error here and not a crash at the first write."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _in_processes(
+    place: Path, job: dict[str, Any], numbered: list[tuple[int, str]]
+) -> Iterator[dict[str, Any]]:
+    """Results of worker processes, as they come."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = []
+    for i in range(count):
+        job_file = place / f"job-{i}.json"
+        job_file.write_text(json.dumps({**job, "files": numbered[i::count]}))
+        command = [sys.executable, "-m", "mezzotint.data.decode", str(job_file)]
+        workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    try:
+        # Workers take every count-th file, so their lines come at about the same pace.
+        for worker in workers:
+            assert worker.stdout is not None
+            for line in worker.stdout:
+                yield json.loads(line)
+        for worker in workers:
+            if worker.wait() != 0:
+                assert worker.stderr is not None
+                raise OSError(f"a decoding process died: {worker.stderr.read().strip()[-200:]}")
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+            for stream in (worker.stdout, worker.stderr):
+                if stream is not None:
+                    stream.close()
+        for path in place.glob("job-*.json"):
+            path.unlink()

@@ -1,0 +1,119 @@
+"""Picture files to uint8 arrays, within limits; without torch, so that worker processes start fast.
+
+Run as a module it is such a worker: `python -m mezzotint.data.decode JOB` decodes the files that a job lists into rows
+of a memory-mapped array and prints one JSON line per file.
+"""
+
+import hashlib
+import json
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 100_000_000
+"""A larger picture is refused before it is decoded (a 100-megapixel RGB picture takes 300 MB)."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture in the shape that was asked for, what it was, and the hash of its own pixels."""
+
+    pixels: Pixels
+    """h × w × c."""
+    content: str
+    """Hex hash of the full picture's pixels, whatever file format they came in."""
+    grey: bool
+
+
+def picture_extensions() -> frozenset[str]:
+    """Endings of the files that Pillow reads, in lower case with the dot."""
+    Image.init()
+    return frozenset(e for e, form in Image.registered_extensions().items() if form in Image.OPEN) - {".pdf", ".mpg"}
+
+
+def decode(path: Path, size: int | None, channels: int, crop: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """The picture in `path` as a size × size × channels array (own size where it is None).
+
+    Raises ValueError with the reason where it cannot be read: too large, truncated, not a picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if image.width * image.height > max_pixels:
+                    raise ValueError(f"{image.width}×{image.height} is over the bound of {max_pixels} pixels")
+                full = upright_rgb(image)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, MemoryError, IndexError) as error:
+        raise ValueError(str(error).replace(str(path), "it") or type(error).__name__) from None
+    pixels = np.asarray(full)
+    content = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
+    grey = bool((pixels[..., :1] == pixels).all())
+    shaped = full if size is None else fitted(full, size, crop)
+    if channels == 1:
+        return Decoded(np.asarray(shaped.convert("L"))[..., None], content, grey)
+    return Decoded(np.asarray(shaped), content, grey)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow picture as RGB: turned upright by its EXIF, 16 bits scaled to 8, alpha laid over white."""
+    image = ImageOps.exif_transpose(image) or image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        above = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), above).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[np.generic], mode: str) -> Pixels:
+    """Sixteen-bit values by 257; other wide ones by their own range where they leave [0, 255]."""
+    numbers = np.nan_to_num(values.astype(np.float64))
+    if mode.startswith("I;16") or (mode == "I" and 255 < numbers.max() <= 65535 and numbers.min() >= 0):
+        numbers = numbers / 257
+    elif numbers.min() < 0 or numbers.max() > 255:
+        low, high = numbers.min(), numbers.max()
+        numbers = (numbers - low) * (255 / max(high - low, 1e-12))
+    return np.rint(numbers).clip(0, 255).astype(np.uint8)
+
+
+def fitted(image: Image.Image, size: int, crop: str) -> Image.Image:
+    """The RGB picture as a square: its middle (`center`), all of it on white (`fit`), or distorted (`stretch`)."""
+    if image.size == (size, size):
+        return image
+    smooth = Image.Resampling.LANCZOS if max(image.size) > size else Image.Resampling.BICUBIC
+    if crop == "stretch":
+        return image.resize((size, size), smooth)
+    if crop == "fit":
+        return ImageOps.pad(image, (size, size), smooth, color="white")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.resize((size, size), smooth, box=(left, top, left + side, top + side))
+
+
+def decode_into(rows: Pixels, job: dict[str, object], index: int, path: str) -> dict[str, object]:
+    """Decode one file of a job into its row; what there is to say about it."""
+    try:
+        done = decode(Path(path), int(str(job["size"])), rows.shape[3], str(job["crop"]), int(str(job["max_pixels"])))
+    except ValueError as error:
+        return {"i": index, "error": str(error)}
+    rows[index] = done.pixels
+    return {"i": index, "content": done.content, "grey": done.grey}
+
+
+def _work(job_file: str) -> None:
+    job = json.loads(Path(job_file).read_text())
+    rows = np.load(job["out"], mmap_mode="r+")
+    for index, path in job["files"]:
+        sys.stdout.write(json.dumps(decode_into(rows, job, index, path)) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _work(sys.argv[1])

@@ -1,0 +1,77 @@
+"""Batches as a function of (seed, position): nothing but the position is needed to go on."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mezzotint.data.augment import NUMBERS, Augment, augment
+from mezzotint.data.dataset import Dataset
+from mezzotint.ops.noise import keyed_uniform
+from mezzotint.types import Images, Labels
+
+__all__ = ["Augment", "Batches", "ordered"]
+
+
+class Batches:
+    """An endless stream of a split's pictures; each epoch in its own order, each picture augmented by its own key."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        batch: int,
+        seed: int,
+        augment: Augment = Augment(),
+        device: torch.device = torch.device("cpu"),
+    ) -> None:
+        self.rows = torch.from_numpy(dataset.splits[split])
+        self.count = len(self.rows)
+        self.batch, self.seed, self.device, self.config = batch, seed, device, augment
+        self._pixels = torch.from_numpy(dataset.images)
+        self._labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
+        self._orders: dict[int, Tensor] = {}
+
+    def at(self, images_seen: int) -> tuple[Images, Labels | None]:
+        """The batch at a position of the stream: floats in [-1, 1], n c h w, and labels."""
+        rows = self.rows[self._indices(images_seen)]
+        labels = None if self._labels is None else self._labels[rows].to(self.device)
+        images = _floats(self._pixels[rows], self.device)
+        if self.config != Augment():
+            positions = np.arange(images_seen, images_seen + self.batch)
+            images = augment(images, torch.from_numpy(keyed_uniform(self.seed, positions, NUMBERS)), self.config)
+        return images, labels
+
+    def _indices(self, first: int) -> Tensor:
+        """Places in the split of stream positions first … first + batch - 1, which may span epochs."""
+        parts: list[Tensor] = []
+        last = first + self.batch
+        while first < last:
+            epoch, start = divmod(first, self.count)
+            stop = min(self.count, start + last - first)
+            parts.append(self._order(epoch)[start:stop])
+            first += stop - start
+        return torch.cat(parts)
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            key = int(keyed_uniform(self.seed, np.array([-1 - epoch]), 1)[0, 0] * 2**53)
+            permutation = torch.randperm(self.count, generator=torch.Generator().manual_seed(key))
+            self._orders = {e: p for e, p in self._orders.items() if e == epoch - 1} | {epoch: permutation}
+        return self._orders[epoch]
+
+
+def ordered(
+    dataset: Dataset, split: str, batch: int, device: torch.device = torch.device("cpu"), limit: int | None = None
+) -> Iterator[tuple[Images, Labels | None]]:
+    """A split's first `limit` pictures (default: all) once through, in order and as they are."""
+    rows = torch.from_numpy(dataset.splits[split][:limit])
+    pixels = torch.from_numpy(dataset.images)
+    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
+    for part in rows.split(batch):
+        yield _floats(pixels[part], device), None if labels is None else labels[part].to(device)
+
+
+def _floats(pixels: Tensor, device: torch.device) -> Images:
+    return pixels.to(device).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1).contiguous()

@@ -1,0 +1,83 @@
+"""What generator and discriminator play for; all per picture, from the discriminator's logits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """The two sides of one game, and how the generator's gradient follows from the discriminator's.
+
+    `generator(fake)` and `discriminator(real, fake)` take logits (n) and return losses (n; the latter of real and of
+    fake). `scale(fake)` is the derivative of the generator's loss by the fake logit over that of the discriminator's,
+    or None where the latter can be zero: one pass through the discriminator then cannot serve both.
+    """
+
+    generator: Callable[[Tensor], Tensor]
+    discriminator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    scale: Callable[[Tensor], Tensor] | None
+
+
+def _cross_entropy(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """-log D(x) and -log(1 - D(G(z))) with D = sigmoid(logit): Goodfellow et al. 2014, equation 1."""
+    return softplus(-real), softplus(fake)
+
+
+LOSSES: dict[str, AdversarialLoss] = {
+    # Goodfellow et al. 2014, equation 1: the generator descends log(1 - D(G(z))).
+    "minimax": AdversarialLoss(lambda fake: -softplus(fake), _cross_entropy, lambda fake: -torch.ones_like(fake)),
+    # Goodfellow et al. 2014, section 3: the generator descends -log D(G(z)). The ratio is -sigmoid(-l)/sigmoid(l).
+    "non-saturating": AdversarialLoss(lambda fake: softplus(-fake), _cross_entropy, lambda fake: -torch.exp(-fake)),
+    # Mao et al. 2017, equation 9 with a = 0, b = c = 1. The discriminator's derivative is zero where a fake scores 0.
+    "least-squares": AdversarialLoss(
+        lambda fake: (fake - 1).square() / 2,
+        lambda real, fake: ((real - 1).square() / 2, fake.square() / 2),
+        None,
+    ),
+    # Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17. The discriminator's derivative is zero below -1.
+    "hinge": AdversarialLoss(lambda fake: -fake, lambda real, fake: ((1 - real).relu(), (1 + fake).relu()), None),
+    # Arjovsky et al. 2017, equations 2 and 3.
+    "wasserstein": AdversarialLoss(
+        lambda fake: -fake, lambda real, fake: (-real, fake), lambda fake: -torch.ones_like(fake)
+    ),
+}
+
+
+class InputGradient:
+    """Turns the gradient that reaches the drawn pictures from the discriminator's loss into the generator's own.
+
+    Where a discriminator does not couple the pictures of a batch, the gradient of any loss by picture i is that of
+    logit i times the loss's derivative by it. So one backward pass serves both networks: each picture's gradient is
+    multiplied by `AdversarialLoss.scale` on its way to the generator. `attach` the pictures before the discriminator
+    sees them, `fill` once their logits are known, then go backward. The result is that of simultaneous descent.
+    """
+
+    def __init__(self) -> None:
+        self.factor: Tensor | None = None
+
+    def attach(self, images: Tensor) -> Tensor:
+        """The same pictures, at the turning point of the gradient."""
+        return _Turn.apply(images, self)  # pyright: ignore[reportReturnType]
+
+    def fill(self, loss: AdversarialLoss, fake_logits: Tensor) -> None:
+        """Set the factors from the logits of the attached pictures; raises ValueError for a loss without a scale."""
+        if loss.scale is None:
+            raise ValueError("this loss has no single pass: its discriminator's derivative can be zero")
+        self.factor = loss.scale(fake_logits.detach())
+
+
+class _Turn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, turned: InputGradient) -> Tensor:
+        ctx.turned = turned
+        return images.view_as(images)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient, factor = gradients[0], ctx.turned.factor
+        return gradient * factor.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)), None
