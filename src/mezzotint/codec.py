@@ -145,7 +145,9 @@ def changed(value: T, path: str, text: str, kinds: Kinds | None = None) -> T:
     return _changed(type(value), value, path.split("."), text, kinds or {}, (path, tuple(paths(value))))
 
 
-def _changed(hint: Any, value: Any, keys: list[str], text: str, kinds: Kinds, asked: tuple[str, tuple[str, ...]]) -> Any:
+def _changed(
+    hint: Any, value: Any, keys: list[str], text: str, kinds: Kinds, asked: tuple[str, tuple[str, ...]]
+) -> Any:
     path, known = asked
     if not keys:
         return _decode(hint, _parse(hint, text), kinds, path)

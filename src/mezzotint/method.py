@@ -26,7 +26,7 @@ class Method(nn.Module, ABC):
     def loss(self, batch: Batch, phase: str) -> Loss:
         """What the phase descends, averaged over the pictures of the batch."""
 
-    def after_step(self, phase: str) -> None:  # noqa: B027 - a method without constraints on its weights has nothing to do
+    def after_step(self, phase: str) -> None:
         """Put the weights back where the method demands them (weight clipping); called after each optimizer step."""
 
 

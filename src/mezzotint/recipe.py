@@ -133,7 +133,9 @@ def from_json(text: str, kinds: codec.Kinds, where: str = "recipe.json") -> Reci
         fields = json.loads(text)
         number = fields.pop("format")
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{where} is not a recipe of mezzotint (truncated or foreign); train again or restore it") from None
+        raise UserError(
+            f"{where} is not a recipe of mezzotint (truncated or foreign); train again or restore it"
+        ) from None
     if not isinstance(number, int) or number > FORMAT:
         raise UserError(f"{where} has format {number!r}, newer than this version reads ({FORMAT}); update mezzotint")
     return codec.decode(Recipe, fields, kinds)

@@ -114,9 +114,7 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _in_processes(
-    place: Path, job: dict[str, Any], numbered: list[tuple[int, str]]
-) -> Iterator[dict[str, Any]]:
+def _in_processes(place: Path, job: dict[str, Any], numbered: list[tuple[int, str]]) -> Iterator[dict[str, Any]]:
     """Results of worker processes, as they come."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = []

@@ -130,7 +130,9 @@ def _fill_from_files(
     kept = [i for i, r in enumerate(results) if "error" not in r]
     skipped = tuple(Skipped(listing.files[r["i"]].path, r["error"]) for r in results if "error" in r)
     if not kept:
-        raise UserError(f"none of the {len(paths)} pictures in {listing.root} can be read; the first: {skipped[0].reason}")
+        raise UserError(
+            f"none of the {len(paths)} pictures in {listing.root} can be read; the first: {skipped[0].reason}"
+        )
     grey = channels is None and all(results[i]["grey"] for i in kept)
     images: Pixels = np.load(out, mmap_mode="r")
     if skipped or grey:

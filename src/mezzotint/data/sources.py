@@ -307,9 +307,7 @@ def _digits(cache: Path) -> ArraySource:
     return ArraySource("digits", "digits-1", read)
 
 
-def _named(
-    name: str, find: Callable[[Path], ArraySource | None], advice: str
-) -> Callable[[Path], ArraySource]:
+def _named(name: str, find: Callable[[Path], ArraySource | None], advice: str) -> Callable[[Path], ArraySource]:
     def locate_it(cache: Path) -> ArraySource:
         places = [Path("/usr/share/datasets") / name, cache / name]
         if os.environ.get("MEZZOTINT_DATA"):

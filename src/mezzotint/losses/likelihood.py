@@ -21,7 +21,7 @@ FLOOR = 1e-12
 
 
 def bernoulli(logits: Tensor, images: Images) -> Tensor:
-    """sum p·log q + (1 - p)·log(1 - q) with p the brightness in [0, 1] and q = sigmoid(logit), n."""
+    """Sum p·log q + (1 - p)·log(1 - q) with p the brightness in [0, 1] and q = sigmoid(logit), n."""
     target = (images + 1) / 2
     return -F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(1).sum(1)
 

@@ -91,7 +91,7 @@ class Vae(Method):
         return labels if self.classes else None
 
     def _bound(self, images: Images, labels: Labels | None, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x|z) and KL(q(z|x), p(z)) of each picture in nats, z drawn by the reparametrization."""
+        """Log p(x|z) and KL(q(z|x), p(z)) of each picture in nats, z drawn by the reparametrization."""
         mean, log_variance = (t.float() for t in self.encoder(images, labels))
         z = mean + (log_variance / 2).exp() * noise
         raw = self.decoder(z, labels).float()

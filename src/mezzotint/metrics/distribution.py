@@ -7,8 +7,10 @@ second. All arithmetic is float64: distances are small differences of large sums
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.linalg import lapack
 from torch import Tensor
 
 from mezzotint.errors import UserError
@@ -16,6 +18,8 @@ from mezzotint.metrics.interval import Score, around, mean, proportion
 
 ROWS = 1024
 """Pictures of one set compared at a time with all of the other: 80 MB a table against 10,000."""
+BLOCK = 256
+"""Columns of a triangular product made at a time."""
 
 
 class Moments:
@@ -57,11 +61,16 @@ class Moments:
         return both
 
     @property
-    def covariance(self) -> Float[Tensor, "d d"]:
-        """Unbiased covariance of at least two pictures."""
+    def freedom(self) -> int:
+        """Degrees of freedom of the covariance, n - 1."""
         if self.n < 2:
             raise UserError(f"A covariance needs at least 2 pictures and there are {self.n}: measure on more.")
-        return self.scatter / (self.n - 1)
+        return self.n - 1
+
+    @property
+    def covariance(self) -> Float[Tensor, "d d"]:
+        """Unbiased covariance of at least two pictures."""
+        return self.scatter / self.freedom
 
     @property
     def undersampled(self) -> bool:
@@ -85,31 +94,54 @@ def _centered(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def frechet(a: Moments, b: Moments) -> float:
     """Fréchet distance of two Gaussians (Dowson and Landau 1982): |μa-μb|² + tr(Ca + Cb - 2(CaCb)^½)."""
-    first, second = a.covariance, b.covariance
-    apart = (a.mean - b.mean).square().sum() + first.trace() + second.trace()
-    return max(float(apart - 2 * _overlap(first, second)), 0.0)
+    freedom_a, freedom_b = a.freedom, b.freedom
+    apart = (a.mean - b.mean).square().sum() + a.scatter.trace() / freedom_a + b.scatter.trace() / freedom_b
+    return max(float(apart - 2 * _overlap(a.scatter, b.scatter) / math.sqrt(freedom_a * freedom_b)), 0.0)
 
 
 def _overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Trace of (ab)^½ of covariances a and b: the roots of the eigenvalues of lᵀbl, where a = llᵀ.
+    """Trace of (ab)^½ of scatters (or covariances) a and b: the roots of the eigenvalues of mᵀbm, where a = mmᵀ.
 
-    A rounding error e of an eigenvalue w is e/2√w of its root, too much where a or b is singular or nearly so. The
-    singular values of the product of two roots, of which they are the same numbers, have no such loss.
+    Of two singular or nearly singular covariances the roots drown in rounding; the singular values of the product of
+    two such m, which are the same numbers without a root, do not.
     """
+    scale = (a.trace() * b.trace()).sqrt()
     lower, failed = torch.linalg.cholesky_ex(a)
-    if not failed:
-        roots = torch.linalg.eigvalsh(lower.T @ b @ lower).clamp(min=0).sqrt()
-        lost = torch.finfo(a.dtype).eps * roots[-1].square() * roots.reciprocal().sum()
-        if lost < 1e-9 * (a.trace() + b.trace()):
-            return roots.sum()
-    return torch.linalg.svdvals(_root(a).T @ _root(b)).sum()
+    if not failed and (total := _trusted_sum(_congruent(lower, b), scale)) is not None:
+        return total
+    root = _root(a)
+    if (total := _trusted_sum(root.T @ b @ root, scale)) is not None:
+        return total
+    return torch.linalg.svdvals(root.T @ _root(b)).sum()
+
+
+def _congruent(lower: Tensor, matrix: Tensor) -> Tensor:
+    """The lower triangle (in blocks) of lᵀml, by a third of the products that ignoring the zeros of l would take."""
+    product = torch.zeros_like(matrix)
+    for i in range(0, len(matrix), BLOCK):
+        product[i:, i : i + BLOCK] = lower[i:, i:].T @ (matrix[i:, i:] @ lower[i:, i : i + BLOCK])
+    return product
+
+
+def _trusted_sum(product: Tensor, scale: Tensor) -> Tensor | None:
+    """Sum of the roots of the eigenvalues of a lower triangle, or nothing where rounding could be seen in it.
+
+    An error e of an eigenvalue w, about the machine's precision of the largest one, is e/2√w of its root.
+    """
+    roots = torch.linalg.eigvalsh(product).clamp(min=0).sqrt()
+    lost = torch.finfo(roots.dtype).eps * roots[-1:].square().sum() * roots.reciprocal().sum()
+    return roots.sum() if lost <= 1e-9 * scale else None
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """A matrix m, of d rows, with covariance = m·mᵀ; directions in which it is zero up to rounding are left out."""
-    values, vectors = torch.linalg.eigh(covariance)
-    kept = values > values[-1:] * len(values) * torch.finfo(values.dtype).eps
-    return vectors[:, kept] * values[kept].sqrt()
+    """A matrix m, of d rows, with covariance = mmᵀ; directions in which it is zero up to rounding are left out.
+
+    Pivoted Cholesky (Higham 1990) finds the rank at a fraction of the time of eigenvectors.
+    """
+    factor, order, rank, _ = lapack.dpstrf(covariance.numpy(), lower=1)  # pyright: ignore[reportAttributeAccessIssue]
+    root = np.empty((len(factor), rank))
+    root[order - 1] = np.tril(factor)[:, :rank]
+    return torch.from_numpy(root)
 
 
 def frechet_interval(

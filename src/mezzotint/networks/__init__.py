@@ -1,0 +1,1 @@
+"""Architectures, one a file: a frozen config above its module. They know nothing of training."""

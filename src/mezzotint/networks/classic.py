@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from mezzotint.networks.parts import VectorFromMap
 from mezzotint.types import DataSpec, Images
 
 
@@ -21,34 +23,45 @@ class ClassicConfig:
         return Classic(self, spec)
 
 
-class Classic(nn.Module):
-    """Conv 3×3, ReLU, pool 2 by turns; then a hidden layer and logits.
+def _smallest_side(convolutions: int) -> int:
+    """The side that lasts through unpadded 3×3 convolutions with pools between them: 18 for three."""
+    side = 3
+    for _ in range(convolutions - 1):
+        side = 2 * side + 2
+    return side
 
-    Convolutions are without padding as in the tutorials, but pad pictures of fewer than 18 pixels, which would
-    otherwise vanish. ReLU comes after the pool: the same numbers for a quarter of the work.
+
+class Classic(nn.Module):
+    """Conv 3×3, pool 2, ReLU by turns; then a hidden layer and logits.
+
+    Convolutions are unpadded as in the tutorials. Pictures too small for that (under 18 pixels with three of them)
+    are padded to keep their side, and no longer pooled once they are one pixel wide. ReLU comes after the pool: the
+    same numbers for a quarter of the work.
     """
 
     def __init__(self, config: ClassicConfig, spec: DataSpec) -> None:
         super().__init__()
-        padding = 1 if min(spec.height, spec.width) < 18 else 0
-        layers: list[nn.Module] = []
         channels, height, width = spec.shape
-        for i, out in enumerate(config.widths):
-            layers.append(nn.Conv2d(channels, out, 3, padding=padding))
+        padding = 1 if min(height, width) < _smallest_side(len(config.widths)) else 0
+        layers: list[nn.Module] = []
+        for i, filters in enumerate(config.widths):
+            layers.append(nn.Conv2d(channels, filters, 3, padding=padding))
             height, width = height - 2 + 2 * padding, width - 2 + 2 * padding
             if i < len(config.widths) - 1 and min(height, width) >= 2:
                 layers.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
             layers.append(nn.ReLU(inplace=True))
-            channels = out
-        layers += [nn.Flatten(), nn.Linear(channels * height * width, config.hidden), nn.ReLU(inplace=True)]
-        self.body = nn.Sequential(*layers, nn.Dropout(config.dropout))
+            channels = filters
+        layers += [VectorFromMap(), nn.Linear(channels * height * width, config.hidden), nn.ReLU(inplace=True)]
+        if config.dropout:
+            layers.append(nn.Dropout(config.dropout))
+        self.body = nn.Sequential(*layers)
         self.head = nn.Linear(config.hidden, len(spec.classes))
 
-    def features(self, images: Images) -> Tensor:
-        """The hidden layer, n × hidden."""
+    def features(self, images: Images) -> Float[Tensor, "n hidden"]:
+        """The hidden layer."""
         return self.body(images)
 
-    def forward(self, images: Images) -> Tensor:
-        """Logits, n × classes."""
+    def forward(self, images: Images) -> Float[Tensor, "n classes"]:
+        """Logits."""
         return self.head(self.body(images))

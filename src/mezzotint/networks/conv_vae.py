@@ -1,11 +1,19 @@
 """Convolutional encoder and decoder for variational autoencoders, for squares of 8 to 128 pixels."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mezzotint.networks.dcgan import doublings
-from mezzotint.networks.dense import with_class
+from mezzotint.networks.parts import (
+    MapFromVector,
+    VectorFromMap,
+    convolution,
+    doublings,
+    transposed_convolution,
+    with_class,
+)
 from mezzotint.types import DataSpec, Images, Labels
 
 
@@ -21,11 +29,15 @@ class _Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias if self.second.bias is not None else self.second.weight)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return x + self.second(self.first(x.relu()).relu())
+
+
+def _residuals(blocks: int, channels: int) -> list[nn.Module]:
+    return [_Residual(channels) for _ in range(blocks)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +62,15 @@ class ConvEncoder(nn.Module):
         side, times = doublings(spec)
         widths = [spec.channels, *_widths(config.width, config.most, times)[1:]]
         layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(a, b, 4, 2, 1), *[_Residual(b) for _ in range(config.blocks)]]
-        self.body = nn.Sequential(*layers, nn.ReLU(), nn.Flatten())
+        for a, b in pairwise(widths):
+            layers += [convolution(a, b, 4), *_residuals(config.blocks, b), nn.ReLU()]
+        self.body = nn.Sequential(*layers, VectorFromMap())
         self.head = nn.Linear(widths[-1] * side * side + classes, 2 * latent)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, each n × latent."""
+    def forward(
+        self, images: Images, labels: Labels | None = None
+    ) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Mean and log-variance."""
         mean, log_variance = self.head(with_class(self.body(images), labels, self.classes)).chunk(2, 1)
         return mean, log_variance
 
@@ -75,20 +89,19 @@ class ConvDecoderConfig:
 
 
 class ConvDecoder(nn.Module):
-    """Latent → a small picture of many channels → doubled by transposed convolutions with residual blocks between."""
+    """Latent → a small map of many channels → doubled by transposed convolutions with residual blocks between."""
 
     def __init__(self, config: ConvDecoderConfig, spec: DataSpec, latent: int, classes: int, outputs: int) -> None:
         super().__init__()
         self.classes = classes
         side, times = doublings(spec)
         widths = _widths(config.width, config.most, times)[::-1]
-        self.start = (widths[0], side, side)
-        self.project = nn.Linear(latent + classes, widths[0] * side * side)
-        layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
-            layers += [*[_Residual(a) for _ in range(config.blocks)], nn.ReLU(), nn.ConvTranspose2d(a, b, 4, 2, 1)]
+        project = nn.Linear(latent + classes, widths[0] * side * side)
+        layers: list[nn.Module] = [project, MapFromVector(widths[0], side)]
+        for a, b in pairwise(widths):
+            layers += [*_residuals(config.blocks, a), nn.ReLU(), transposed_convolution(a, b, 4)]
         self.body = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(widths[-1], outputs * spec.channels, 3, padding=1))
 
-    def forward(self, z: Tensor, labels: Labels | None = None) -> Tensor:
+    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Float[Tensor, "n raw h w"]:
         """Raw numbers, n × (outputs·c) × h × w."""
-        return self.body(self.project(with_class(z, labels, self.classes)).view(-1, *self.start))
+        return self.body(with_class(z, labels, self.classes))

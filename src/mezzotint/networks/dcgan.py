@@ -1,52 +1,61 @@
 """Convolutional generator and discriminator of strides and no pools (Radford, Metz & Chintala 2016).
 
-Works for square pictures whose side is a small number (2 to 7) times a power of two: 8, 16, 28, 32, 64, 128 …
+For square pictures whose side is 3, 4, 5 or 7 times a power of two: 8, 16, 28, 32, 64, 128 and others. Networks known
+by name, as (generator, discriminator) settings; z has 100 numbers in all of them:
+
+- the paper's, 64×64×3: generator width=128, most=1024;
+- PyTorch's tutorial, 64×64×3: the defaults;
+- the 128×128×3 network of tutorials: the defaults with most=1024;
+- TensorFlow's tutorial, 28×28×1: (kernel=5, leak=0.3, stem=True, radford=False) and
+  (kernel=5, leak=0.3, norm="none", dropout=0.3, radford=False). TensorFlow pads even sides by one pixel more at the
+  end and PyTorch at the beginning: the same network of mirrored pictures. Starting weights and the momentum and
+  epsilon of batch norm are PyTorch's.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mezzotint.errors import UserError
-from mezzotint.networks.dense import with_class
+from mezzotint.networks.parts import (
+    MapFromVector,
+    VectorFromMap,
+    convolution,
+    doublings,
+    transposed_convolution,
+    with_class,
+)
 from mezzotint.types import DataSpec, Images, Labels
 
-
-def doublings(spec: DataSpec) -> tuple[int, int]:
-    """The side where the picture begins and how often it doubles: (7, 2) for 28 pixels, (4, 4) for 64."""
-    if spec.height != spec.width:
-        raise UserError(f"a convolutional generator draws squares, not {spec.height}×{spec.width}; give --size")
-    side, times = spec.height, 0
-    while side % 2 == 0 and side > 4:
-        side, times = side // 2, times + 1
-    if side > 7 or times == 0:
-        raise UserError(
-            f"pictures of {spec.height} pixels a side cannot be drawn by doubling; give --size 8, 16, 28, 32, 64 or 128"
-        )
-    return side, times
-
-
-def _normalized(norm: str, channels: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
+Norm = Literal["batch", "none"]
 
 
 @torch.no_grad()
 def _radford_initialization(module: nn.Module) -> None:
-    """Weights from N(0, 0.02²) and batch norm's gains from N(1, 0.02²) (Radford et al. 2016, section 4)."""
+    """Weights from N(0, 0.02²) (Radford et al. 2016, section 4); batch norm's gains from N(1, 0.02²), as is the custom."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(part.weight, 0, 0.02)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-        elif isinstance(part, nn.BatchNorm2d):
+        elif isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.normal_(part.weight, 1, 0.02)
+
+
+def _activation(leak: float) -> nn.Module:
+    return nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True)
+
+
+def _norm(norm: Norm, channels: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
 
 
 @dataclass(frozen=True, kw_only=True)
 class DcganGeneratorConfig:
-    """Width, kernel and nonlinearity of the generator.
+    """Width, kernel, norm and nonlinearity of the generator.
 
     `width` filters stand before the last doubling, twice as many before the one above it and so on up to `most`.
     """
@@ -56,50 +65,56 @@ class DcganGeneratorConfig:
     kernel: Literal[4, 5] = 4
     leak: float = 0.0
     """Slope of the leaky ReLU; 0 is ReLU, as in the paper."""
+    norm: Norm = "batch"
+    """Batch norm after every layer but the last; it couples the pictures of a training batch."""
     stem: bool = False
-    """A stride-1 transposed convolution at the smallest side, as the TensorFlow tutorial has it."""
+    """Begin as the TensorFlow tutorial: each unit of the first map has a batch norm of its own, and a transposed
+    convolution of stride 1 comes before the first doubling."""
     radford: bool = True
     """Start from the paper's narrow normal distribution, else from PyTorch's."""
 
     def build(self, spec: DataSpec, latent: int, classes: int) -> "DcganGenerator":
-        """A generator of pictures of `spec`; raises UserError for sides that cannot be drawn by doubling."""
+        """A generator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""
         return DcganGenerator(self, spec, latent, classes)
 
 
 class DcganGenerator(nn.Module):
-    """Noise → a small picture of many channels → doubled by transposed convolutions of stride 2 → tanh."""
+    """Noise → a small map of many channels → doubled by transposed convolutions of stride 2 → tanh."""
 
     def __init__(self, config: DcganGeneratorConfig, spec: DataSpec, latent: int, classes: int) -> None:
         super().__init__()
         self.classes = classes
         side, times = doublings(spec)
         widths = [min(config.most, config.width * 2**i) for i in reversed(range(times))]
-        first = min(config.most, 2 * widths[0]) if config.stem else widths[0]
-        self.start = (first, side, side)
-        self.project = nn.Linear(latent + classes, first * side * side, bias=False)
-        layers = [*_normalized("batch", first), self._activation(config)]
-        if config.stem:
-            layers += [nn.ConvTranspose2d(first, widths[0], config.kernel, 1, config.kernel // 2, bias=False)]
-            layers += [*_normalized("batch", widths[0]), self._activation(config)]
-        for a, b in zip(widths, widths[1:], strict=False):
-            layers += [self._double(config, a, b), *_normalized("batch", b), self._activation(config)]
-        layers += [self._double(config, widths[-1], spec.channels), nn.Tanh()]
+        opening = _stem if config.stem else _projection
+        layers = opening(config, latent + classes, widths[0], side)
+        for a, b in pairwise(widths):
+            layers.append(transposed_convolution(a, b, config.kernel, bias=config.norm == "none"))
+            layers += [*_norm(config.norm, b), _activation(config.leak)]
+        layers += [transposed_convolution(widths[-1], spec.channels, config.kernel, bias=False), nn.Tanh()]
         self.body = nn.Sequential(*layers)
         if config.radford:
             _radford_initialization(self)
 
-    @staticmethod
-    def _activation(config: DcganGeneratorConfig) -> nn.Module:
-        return nn.LeakyReLU(config.leak, inplace=True) if config.leak else nn.ReLU(inplace=True)
+    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
+        """Pictures of `z` in [-1, 1]."""
+        return self.body(with_class(z, labels, self.classes))
 
-    @staticmethod
-    def _double(config: DcganGeneratorConfig, a: int, b: int) -> nn.Module:
-        k = config.kernel
-        return nn.ConvTranspose2d(a, b, k, 2, (k - 1) // 2, output_padding=k % 2, bias=False)
 
-    def forward(self, z: Tensor, labels: Labels | None = None) -> Images:
-        """Pictures of `z`, n × latent."""
-        return self.body(self.project(with_class(z, labels, self.classes)).view(-1, *self.start))
+def _projection(config: DcganGeneratorConfig, inputs: int, width: int, side: int) -> list[nn.Module]:
+    """Noise to a map of `width` channels, normalized by channel."""
+    project = nn.Linear(inputs, width * side * side, bias=config.norm == "none")
+    return [project, MapFromVector(width, side), *_norm(config.norm, width), _activation(config.leak)]
+
+
+def _stem(config: DcganGeneratorConfig, inputs: int, width: int, side: int) -> list[nn.Module]:
+    """Noise to a map of twice `width` channels (at most `most`), normalized by unit; then to `width` channels."""
+    bias, first = config.norm == "none", min(config.most, 2 * width)
+    units, kernel = first * side * side, config.kernel - 1 + config.kernel % 2  # only odd kernels keep the side
+    norm = [] if bias else [nn.BatchNorm1d(units)]
+    project = [nn.Linear(inputs, units, bias=bias), *norm, _activation(config.leak), MapFromVector(first, side)]
+    mix = nn.ConvTranspose2d(first, width, kernel, 1, kernel // 2, bias=bias)
+    return [*project, mix, *_norm(config.norm, width), _activation(config.leak)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,32 +128,32 @@ class DcganDiscriminatorConfig:
     most: int = 512
     kernel: Literal[4, 5] = 4
     leak: float = 0.2
-    norm: Literal["batch", "none"] = "batch"
+    norm: Norm = "batch"
     """Batch norm after every convolution but the first; it makes a picture's logit depend on its company."""
     dropout: float = 0.0
+    """Share of each map that is left out while training."""
     radford: bool = True
+    """Start from the paper's narrow normal distribution, else from PyTorch's."""
 
     def build(self, spec: DataSpec, classes: int) -> "DcganDiscriminator":
-        """A discriminator of pictures of `spec`."""
+        """A discriminator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""
         return DcganDiscriminator(self, spec, classes)
 
 
 class DcganDiscriminator(nn.Module):
-    """Halved by convolutions of stride 2 → one logit; by class through a projection (Miyato & Koyama 2018)."""
+    """Halved by convolutions of stride 2 → one logit; by class through a projection (Miyato & Koyama 2018, eq. 3)."""
 
     def __init__(self, config: DcganDiscriminatorConfig, spec: DataSpec, classes: int) -> None:
         super().__init__()
-        self.couples_pictures = config.norm == "batch"
         side, times = doublings(spec)
         widths = [spec.channels, *[min(config.most, config.width * 2**i) for i in range(times)]]
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
-            norm = _normalized(config.norm, b) if i else []
-            layers += [nn.Conv2d(a, b, config.kernel, 2, (config.kernel - 1) // 2, bias=not norm), *norm]
-            layers.append(nn.LeakyReLU(config.leak, inplace=True))
+        for i, (a, b) in enumerate(pairwise(widths)):
+            norm = _norm(config.norm, b) if i else []
+            layers += [convolution(a, b, config.kernel, bias=not norm), *norm, _activation(config.leak)]
             if config.dropout:
                 layers.append(nn.Dropout(config.dropout))
-        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.body = nn.Sequential(*layers, VectorFromMap())
         self.head = nn.Linear(widths[-1] * side * side, 1)
         if config.radford:
             _radford_initialization(self)
@@ -146,11 +161,16 @@ class DcganDiscriminator(nn.Module):
         if self.projection is not None:
             nn.init.normal_(self.projection.weight, 0, 0.02)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> Tensor:
-        """One logit per picture, n."""
+    @property
+    def couples_pictures(self) -> bool:
+        """Whether a picture's logit depends on the others of its training batch."""
+        return any(isinstance(part, nn.BatchNorm2d) for part in self.modules())
+
+    def forward(self, images: Images, labels: Labels | None = None) -> Float[Tensor, " n"]:
+        """One logit per picture."""
         features = self.body(images)
         logits = self.head(features).squeeze(1)
-        if self.projection is not None:
-            assert labels is not None
-            logits = logits + (features * self.projection(labels)).sum(1)
-        return logits
+        if self.projection is None:
+            return logits
+        assert labels is not None, "a conditional discriminator needs labels"
+        return logits + (features * self.projection(labels)).sum(1)

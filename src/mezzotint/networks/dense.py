@@ -1,31 +1,24 @@
 """Fully connected networks: the first generators and autoencoders."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-import torch
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from mezzotint.networks.parts import with_class
 from mezzotint.types import DataSpec, Images, Labels
 
 
-def with_class(z: Tensor, labels: Labels | None, classes: int) -> Tensor:
-    """`z` with the class beside it as a one-hot code (Mirza & Osindero 2014); just `z` without classes."""
-    if classes == 0:
-        return z
-    assert labels is not None
-    return torch.cat([z, F.one_hot(labels, classes).to(z.dtype)], 1)
-
-
-def _layers(widths: list[int]) -> nn.Sequential:
+def _layers(widths: tuple[int, ...]) -> nn.Sequential:
     """Linear and ReLU by turns."""
-    pairs = [(nn.Linear(a, b), nn.ReLU(inplace=True)) for a, b in zip(widths, widths[1:], strict=False)]
+    pairs = [(nn.Linear(a, b), nn.ReLU(inplace=True)) for a, b in pairwise(widths)]
     return nn.Sequential(*[layer for pair in pairs for layer in pair])
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseGeneratorConfig:
-    """Hidden layers of the dense generator; one of 128 is that of Goodfellow's first and of the tutorials."""
+    """Hidden layers of the dense generator; the tutorials have one of 128."""
 
     widths: tuple[int, ...] = (128,)
 
@@ -40,11 +33,12 @@ class DenseGenerator(nn.Module):
     def __init__(self, config: DenseGeneratorConfig, spec: DataSpec, latent: int, classes: int) -> None:
         super().__init__()
         self.spec, self.classes = spec, classes
-        self.body = _layers([latent + classes, *config.widths])
-        self.head = nn.Linear((latent + classes, *config.widths)[-1], spec.dimensions)
+        widths = (latent + classes, *config.widths)
+        self.body = _layers(widths)
+        self.head = nn.Linear(widths[-1], spec.dimensions)
 
-    def forward(self, z: Tensor, labels: Labels | None = None) -> Images:
-        """Pictures of `z`, n × latent."""
+    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
+        """Pictures of `z`."""
         return self.head(self.body(with_class(z, labels, self.classes))).tanh().view(-1, *self.spec.shape)
 
 
@@ -65,11 +59,14 @@ class DenseEncoder(nn.Module):
     def __init__(self, config: DenseEncoderConfig, spec: DataSpec, latent: int, classes: int) -> None:
         super().__init__()
         self.classes = classes
-        self.body = _layers([spec.dimensions + classes, *config.widths])
-        self.head = nn.Linear((spec.dimensions + classes, *config.widths)[-1], 2 * latent)
+        widths = (spec.dimensions + classes, *config.widths)
+        self.body = _layers(widths)
+        self.head = nn.Linear(widths[-1], 2 * latent)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, each n × latent."""
+    def forward(
+        self, images: Images, labels: Labels | None = None
+    ) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Mean and log-variance."""
         mean, log_variance = self.head(self.body(with_class(images.flatten(1), labels, self.classes))).chunk(2, 1)
         return mean, log_variance
 
@@ -91,9 +88,10 @@ class DenseDecoder(nn.Module):
     def __init__(self, config: DenseDecoderConfig, spec: DataSpec, latent: int, classes: int, outputs: int) -> None:
         super().__init__()
         self.shape, self.classes = (outputs * spec.channels, spec.height, spec.width), classes
-        self.body = _layers([latent + classes, *config.widths])
-        self.head = nn.Linear((latent + classes, *config.widths)[-1], outputs * spec.dimensions)
+        widths = (latent + classes, *config.widths)
+        self.body = _layers(widths)
+        self.head = nn.Linear(widths[-1], outputs * spec.dimensions)
 
-    def forward(self, z: Tensor, labels: Labels | None = None) -> Tensor:
+    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Float[Tensor, "n raw h w"]:
         """Raw numbers, n × (outputs·c) × h × w."""
         return self.head(self.body(with_class(z, labels, self.classes))).view(-1, *self.shape)

@@ -4,21 +4,26 @@ Written from its published description, to compare like with like in benchmarks.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mezzotint.errors import UserError
+from mezzotint.networks.parts import MapFromVector, VectorFromMap, convolution
 from mezzotint.types import DataSpec, Images, Labels
 
 
 def _refuse_others(spec: DataSpec, classes: int) -> None:
     if (spec.height, spec.width, classes) != (28, 28, 0):
-        raise UserError("pythae's network is for 28×28 pictures without conditions; use the convolutional one")
+        raise UserError(
+            "pythae's network is for 28×28 pictures without classes; choose the kinds conv-encoder and conv-decoder"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PythaeEncoderConfig:
-    """128 to 1024 channels by four convolutions of stride 2."""
+    """Four convolutions of stride 2; the first has `width` filters, each next one twice as many."""
 
     width: int = 128
 
@@ -35,21 +40,23 @@ class PythaeEncoder(nn.Module):
         super().__init__()
         widths = [spec.channels, *[config.width * 2**i for i in range(4)]]
         layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(a, b, 4, 2, 1), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
-        self.body = nn.Sequential(*layers, nn.Flatten())
+        for a, b in pairwise(widths):
+            layers += [convolution(a, b, 4), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
+        self.body = nn.Sequential(*layers, VectorFromMap())
         self.mean = nn.Linear(widths[-1], latent)
         self.log_variance = nn.Linear(widths[-1], latent)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, each n × latent."""
+    def forward(
+        self, images: Images, labels: Labels | None = None
+    ) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Mean and log-variance; `labels` are not looked at."""
         features = self.body(images)
         return self.mean(features), self.log_variance(features)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PythaeDecoderConfig:
-    """1024 to 256 channels by three transposed convolutions of stride 2."""
+    """Three transposed convolutions of stride 2 from eight times `width` channels."""
 
     width: int = 128
 
@@ -65,9 +72,9 @@ class PythaeDecoder(nn.Module):
     def __init__(self, config: PythaeDecoderConfig, spec: DataSpec, latent: int, outputs: int) -> None:
         super().__init__()
         w = config.width
-        self.project = nn.Linear(latent, 8 * w * 16)
-        self.start = (8 * w, 4, 4)
         self.body = nn.Sequential(
+            nn.Linear(latent, 8 * w * 4 * 4),
+            MapFromVector(8 * w, 4),
             nn.ConvTranspose2d(8 * w, 4 * w, 3, 2, 1),
             nn.BatchNorm2d(4 * w),
             nn.ReLU(inplace=True),
@@ -77,6 +84,6 @@ class PythaeDecoder(nn.Module):
             nn.ConvTranspose2d(2 * w, outputs * spec.channels, 3, 2, 1, output_padding=1),
         )
 
-    def forward(self, z: Tensor, labels: Labels | None = None) -> Tensor:
-        """Raw numbers, n × (outputs·c) × 28 × 28."""
-        return self.body(self.project(z).view(-1, *self.start))
+    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Float[Tensor, "n raw h w"]:
+        """Raw numbers, n × (outputs·c) × 28 × 28; `labels` are not looked at."""
+        return self.body(z)

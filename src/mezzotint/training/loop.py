@@ -58,7 +58,9 @@ class State:
         check_groups(method)
         missing = set(method.groups()) ^ set(recipe.optimizers)
         if missing:
-            raise UserError(f"the recipe's optimizers must be named as the method's groups; odd ones: {sorted(missing)}")
+            raise UserError(
+                f"the recipe's optimizers must be named as the method's groups; odd ones: {sorted(missing)}"
+            )
         self.method = method
         self.average = Average(method, recipe.averaging)
         self.optimizers = {
@@ -385,7 +387,9 @@ class Training:
         else:
             state.stale += 1
         if state.stale >= self.recipe.patience:
-            self.messages.append(f"no better validation score in {state.stale} milestones: stopped early, the best is kept")
+            self.messages.append(
+                f"no better validation score in {state.stale} milestones: stopped early, the best is kept"
+            )
             self.journal.write("stopped", state.images, reason="patience")
             return True
         return False

@@ -102,7 +102,9 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if parameters:
-                (self._step_matrices if group["matrix"] else self._step_vectors)(parameters, group["lr"], group["decay"])
+                (self._step_matrices if group["matrix"] else self._step_vectors)(
+                    parameters, group["lr"], group["decay"]
+                )
 
     def _step_matrices(self, parameters: list[nn.Parameter], lr: float, decay: float) -> None:
         by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}

@@ -31,7 +31,9 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def settle(asked: Execution, timed: Callable[[Execution, float], list[float]], patience: float) -> tuple[Execution, list[Trial]]:
+def settle(
+    asked: Execution, timed: Callable[[Execution, float], list[float]], patience: float
+) -> tuple[Execution, list[Trial]]:
     """Fill what `asked` leaves open by trials of at most about `patience` seconds each.
 
     `timed(execution, seconds)` takes real steps under `execution` for about `seconds` and returns each one's duration.

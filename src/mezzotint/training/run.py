@@ -56,7 +56,9 @@ def begin(folder: Path | None, recipe: Recipe, spec: DataSpec, digest: str) -> R
     """A new run in `folder` (default: the next free readable name under runs/); an existing run is never overwritten."""
     folder = folder or _next_free(recipe)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} exists already; name another folder with --out, or `mezzotint train --resume {folder}`")
+        raise UserError(
+            f"{folder} exists already; name another folder with --out, or `mezzotint train --resume {folder}`"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)
     run.samples.mkdir()

@@ -1,0 +1,57 @@
+"""The table of contents: recipes and what they are for, in plain dicts that import nothing heavy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mezzotint import codec
+from mezzotint.errors import UserError
+
+if TYPE_CHECKING:
+    from mezzotint.recipe import Recipe
+    from mezzotint.types import DataSpec
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipe's line in the table."""
+
+    module: str
+    """Of mezzotint.recipes; the function is named as the recipe, with underscores."""
+    purpose: str
+    parameters: str
+    """On Fashion-MNIST."""
+    measured: str
+    """Time and score on Fashion-MNIST, two CPU cores; the protocol is in docs/benchmarks.md."""
+
+
+RECIPES: dict[str, Entry] = {
+    "cnn": Entry("recognize", "recognize pictures: a small residual net", "", ""),
+    "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "", ""),
+    "dcgan": Entry("generate", "draw pictures: convolutional GAN", "", ""),
+    "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "", ""),
+    "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "", ""),
+    "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "", ""),
+    "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "", ""),
+}
+
+
+def recipe(name: str, spec: "DataSpec", minutes: float = 10.0) -> "Recipe":
+    """The recipe called `name` for these data and this budget; raises UserError with the nearest right name."""
+    if name not in RECIPES:
+        raise UserError(f"there is no recipe {name!r}: {codec.nearest(name, RECIPES)}")
+    function: Callable[[DataSpec, float], Recipe] = getattr(
+        import_module(f"mezzotint.recipes.{RECIPES[name].module}"), name.replace("-", "_")
+    )
+    return function(spec, minutes)
+
+
+def kinds() -> codec.Kinds:
+    """The methods that a recipe on disk may name."""
+    from mezzotint.method import MethodConfig
+    from mezzotint.methods.classifier import ClassifierConfig
+    from mezzotint.methods.gan import GanConfig
+    from mezzotint.methods.vae import VaeConfig
+
+    return {MethodConfig: (ClassifierConfig, GanConfig, VaeConfig)}

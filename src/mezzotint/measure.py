@@ -1,0 +1,274 @@
+"""The only evaluation loop: a trained method and a data set in, scores with their protocol out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mezzotint.data import pictures
+from mezzotint.data.dataset import Dataset
+from mezzotint.data.loader import ordered
+from mezzotint.errors import UserError
+from mezzotint.method import Method
+from mezzotint.metrics import distortion, distribution, rate
+from mezzotint.metrics.classification import Classification
+from mezzotint.metrics.features import Extractor, random_filters
+from mezzotint.metrics.interval import Score, mean
+from mezzotint.types import Classifies, Encodes, Generates, HasLikelihood, Images, Labels
+
+CHUNK = 50
+"""Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
+GLANCE = 1000
+"""Pictures that a milestone's validation score looks at."""
+FIRST_SEED = 1_000_000
+"""Measuring draws from seeds that nobody types by hand, so it never judges the very pictures of a sample grid."""
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """Scores by name, each with its interval, the protocol they share, and what a reader must know."""
+
+    protocol: dict[str, Any]
+    scores: dict[str, Score]
+    confusion: list[list[int]] | None = None
+    """Rows are the true classes."""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """What `score.json` holds."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def from_json(text: str) -> ScoreCard:
+    """The inverse of `ScoreCard.to_json`."""
+    fields = json.loads(text)
+    scores = {name: Score(**score) for name, score in fields["scores"].items()}
+    return ScoreCard(fields["protocol"], scores, fields["confusion"], tuple(fields["notes"]))
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A quick validation score."""
+
+    name: str
+    value: float
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class MethodFeatures:
+    """A trained recogniser as the ruler of other models."""
+
+    method: Method
+    name: str
+    digest: str
+
+    def __call__(self, images: Images) -> Tensor:
+        """What its last layer sees; raises UserError where the pictures have another shape than it was trained on."""
+        assert isinstance(self.method, Classifies)
+        if tuple(images.shape[1:]) != self.method.spec.shape:
+            raise UserError(
+                f"the features of {self.name} are for pictures of {_spoken(self.method.spec.shape)}, "
+                f"not {_spoken(tuple(images.shape[1:]))}: train a recogniser on these pictures"
+            )
+        return self.method.features(images).float()
+
+
+def _spoken(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}×{shape[2]}×{shape[0]}"
+
+
+@contextmanager
+def using(method: Method) -> Iterator[None]:
+    """Evaluation mode without gradients; training mode comes back afterwards."""
+    was_training = method.training
+    method.eval()
+    with torch.inference_mode():
+        yield
+    method.train(was_training)
+
+
+def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> Images:
+    """One picture per seed, on the CPU; raises UserError where the method does not generate.
+
+    Pictures are drawn in full chunks, so that seed 7 alone gives the same bits as seed 7 among sixty-four.
+    """
+    if not isinstance(method, Generates):
+        raise UserError("this model does not draw pictures; train a generator (dcgan, vae)")
+    parts: list[Tensor] = []
+    with using(method):
+        for first in range(0, len(seeds), CHUNK):
+            some = list(seeds[first : first + CHUNK])
+            given = None if labels is None else labels[first : first + CHUNK]
+            filler = CHUNK - len(some)
+            if given is not None:
+                given = torch.cat([given, given.new_zeros(filler)])
+            parts.append(method.generate(some + [0] * filler, given)[: len(some)].float().cpu())
+    return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
+
+
+def sample_grid(method: Method, dataset: Dataset, count: int = 64) -> pictures.Pixels | None:
+    """Pictures of the fixed seeds 0, 1, 2 … as one sheet; None where the method does not generate."""
+    if not isinstance(method, Generates):
+        return None
+    return pictures.enlarged(pictures.grid(pictures.to_uint8(draw(method, range(count)))), 256)
+
+
+def validation_score(method: Method, dataset: Dataset) -> Glance:
+    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound or Fréchet distance."""
+    split = "validation" if len(dataset.splits["validation"]) else "train"
+    batches = list(ordered(dataset, split, CHUNK, _device(method), GLANCE))
+    with using(method):
+        if isinstance(method, Classifies):
+            right = [(method.classify(x).argmax(1) == y).float() for x, y in batches]
+            return Glance("accuracy", float(torch.cat(right).mean()), True)
+        if isinstance(method, HasLikelihood):
+            bound = [method.elbo(x, y, seed) for seed, (x, y) in enumerate(batches)]
+            return Glance(
+                "bits_per_dimension", rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions).value, False
+            )
+    extractor = random_filters(dataset.spec)
+    real = torch.cat([extractor(x.cpu()) for x, _ in batches])
+    drawn = draw(method, range(FIRST_SEED, FIRST_SEED + len(real)))
+    fake = torch.cat([extractor(part) for part in drawn.split(CHUNK)])
+    distance = distribution.frechet(distribution.Moments.of(real), distribution.Moments.of(fake))
+    return Glance("frechet_random_filters", distance, False)
+
+
+@dataclass
+class _Card:
+    """A score card in the making."""
+
+    protocol: dict[str, Any]
+    scores: dict[str, Score] = field(default_factory=dict[str, Score])
+    confusion: list[list[int]] | None = None
+    notes: list[str] = field(default_factory=list[str])
+
+
+def measure(
+    method: Method,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    count: int = 10_000,
+    extractor: Extractor | None = None,
+    seed: int = 0,
+    weights: str = "",
+) -> ScoreCard:
+    """All scores that the method's abilities admit, on one split of the data.
+
+    `count` bounds the pictures drawn and the real ones they are compared with; `extractor` gives the features of the
+    distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol.
+    """
+    if len(dataset.splits.get(split, ())) == 0:
+        raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
+    protocol = {
+        "data": dataset.name,
+        "data_digest": dataset.digest,
+        "split": split,
+        "pictures": len(dataset.splits[split]),
+        "shape": list(dataset.spec.shape),
+        "seed": seed,
+        "weights": weights,
+        "precision": "fp32 network, fp64 scores",
+    }
+    card = _Card(protocol)
+    with using(method):
+        if isinstance(method, Classifies):
+            _recognition(method, dataset, split, card)
+        if isinstance(method, HasLikelihood):
+            _likelihood(method, dataset, split, seed, card)
+        if isinstance(method, Encodes):
+            _reconstruction(method, dataset, split, card)
+    if isinstance(method, Generates):
+        _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
+    return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes))
+
+
+def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
+    counts = Classification(dataset.classes)
+    for images, labels in ordered(dataset, split, 500, _device(method)):
+        assert labels is not None
+        counts.update(method.classify(images), labels)
+    for name, value in counts.compute().items():
+        if isinstance(value, Score):
+            card.scores[name] = value
+        elif name == "confusion":
+            card.confusion = value.tolist()
+
+
+def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+    bounds = [
+        method.elbo(images, labels, seed + i)
+        for i, (images, labels) in enumerate(ordered(dataset, split, 250, _device(method)))
+    ]
+    card.scores["elbo"] = rate.nats_per_picture(torch.cat(bounds))
+    card.scores["bits_per_dimension"] = rate.bits_per_dimension(torch.cat(bounds), dataset.spec.dimensions)
+    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_likelihood_kind(method)}"
+
+
+def _likelihood_kind(method: Any) -> str:
+    kind = getattr(method.config, "likelihood", "")
+    if kind == "bernoulli":
+        return "Bernoulli, which scores brightness as a probability: not comparable with the others"
+    return f"discretized {kind}, 256 levels"
+
+
+def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) -> None:
+    found: dict[str, list[Tensor]] = {"psnr": [], "ssim": []}
+    for images, labels in ordered(dataset, split, 250, _device(method)):
+        again = method.decode(method.encode(images, labels), labels)
+        again = pictures.to_float(pictures.to_uint8(again))  # judged as it would be saved
+        found["psnr"].append(distortion.psnr(again, images.cpu()))
+        found["ssim"].append(distortion.ssim(again, images.cpu()))
+    for name, values in found.items():
+        card.scores[name] = mean(torch.cat(values))
+
+
+def _generation(
+    method: Method, dataset: Dataset, split: str, count: int, extractor: Extractor, seed: int, card: _Card
+) -> None:
+    """Distances between drawn and real pictures, with the distance of real from real as the floor."""
+    card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest}
+    device = _device(method)
+    with torch.inference_mode():
+        real = torch.cat([extractor(x).cpu() for x, _ in ordered(dataset, split, CHUNK, device, count)])
+        other = "train" if split != "train" else "validation"
+        floor = torch.cat([extractor(x).cpu() for x, _ in ordered(dataset, other, CHUNK, device, count)])
+    first = FIRST_SEED + seed * count
+    drawn = draw(method, range(first, first + count), labels_like(method, dataset, split, count))
+    as_saved = pictures.to_float(pictures.to_uint8(drawn)).to(device)
+    with torch.inference_mode():
+        fake = torch.cat([extractor(part).cpu() for part in as_saved.split(CHUNK)])
+    card.protocol |= {"drawn": len(fake), "reference": len(real), "floor_from": f"{len(floor)} pictures of {other}"}
+    for name, values in (("", fake), ("_floor", floor)):
+        card.scores[f"frechet{name}"] = distribution.frechet_interval(real, values)
+        card.scores[f"kid{name}"] = distribution.kid(real, values)
+        for key, score in distribution.precision_recall_density_coverage(real, values).items():
+            card.scores[f"{key}{name}"] = score
+    if min(len(real), len(fake)) <= real.shape[1]:
+        card.notes.append(
+            f"{min(len(real), len(fake))} pictures are few for {real.shape[1]} features: the Fréchet distances (the floor's "
+            "too) are far too large and comparable only among cards of the same numbers"
+        )
+    if extractor.name == "random-filters":
+        card.notes.append(
+            "the features are fixed random filters, blind to meaning: with labelled pictures train a recogniser (cnn) and "
+            "measure with --features RUN"
+        )
+
+
+def labels_like(method: Method, dataset: Dataset, split: str, count: int) -> Labels | None:
+    """Classes to draw in the proportions of a split; None for a method that is not conditional."""
+    if dataset.labels is None or not getattr(method, "classes", 0):
+        return None
+    return torch.from_numpy(np.resize(dataset.labels[dataset.splits[split]], count))
+
+
+def _device(method: Any) -> torch.device:
+    return next(method.parameters()).device

@@ -1,0 +1,144 @@
+"""Model: a snapshot in use. What it can do is what its method can do."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from mezzotint import measure, snapshot
+from mezzotint.catalog import kinds
+from mezzotint.codec import nearest
+from mezzotint.data.dataset import Dataset
+from mezzotint.errors import UserError
+from mezzotint.measure import MethodFeatures, ScoreCard
+from mezzotint.metrics.features import Extractor
+from mezzotint.types import Classifies, DataSpec, Encodes, Generates, Images, Labels
+
+Ability = TypeVar("Ability")
+
+
+class Model:
+    """A trained method with averaged weights, in evaluation mode. All pictures are floats in [-1, 1], n c h w."""
+
+    def __init__(self, stored: snapshot.Snapshot) -> None:
+        self._stored = stored
+        self.method = stored.method
+        self.recipe = stored.recipe
+        self.card = stored.card
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape and classes of the pictures that it was trained on."""
+        return self.method.spec
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """The verbs that this model knows."""
+        found: list[str] = []
+        if isinstance(self.method, Classifies):
+            found.append("classify")
+        if isinstance(self.method, Generates):
+            found.append("generate")
+        if isinstance(self.method, Encodes):
+            found += ["reconstruct", "interpolate"]
+        return tuple(found)
+
+    def generate(self, seeds: Sequence[int], classes: Sequence[str] | None = None) -> Images:
+        """One picture per seed; seed 7 draws the same picture in any company.
+
+        `classes` names a class for each seed, for a model that was trained by class.
+        """
+        self._require(Generates, "generate")
+        return measure.draw(self.method, list(seeds), None if classes is None else self._labels(classes, len(seeds)))
+
+    def classify(self, images: Images) -> Tensor:
+        """Probabilities of the classes `spec.classes`, n × classes."""
+        method = self._require(Classifies, "classify")
+        with measure.using(self.method):
+            parts = [method.classify(part).float().softmax(1) for part in self._fitting(images).split(measure.CHUNK)]
+        return torch.cat(parts)
+
+    def features(self, images: Images) -> Tensor:
+        """What the last layer of a recogniser sees, n × features."""
+        method = self._require(Classifies, "classify")
+        with measure.using(self.method):
+            return torch.cat([method.features(part) for part in self._fitting(images).split(measure.CHUNK)])
+
+    def encode(self, images: Images) -> Tensor:
+        """The latent of each picture, n × latent."""
+        method = self._require(Encodes, "reconstruct")
+        with measure.using(self.method):
+            return torch.cat([method.encode(part) for part in self._fitting(images).split(measure.CHUNK)])
+
+    def decode(self, latents: Tensor) -> Images:
+        """The picture of each latent."""
+        method = self._require(Encodes, "reconstruct")
+        with measure.using(self.method):
+            return torch.cat([method.decode(part) for part in latents.split(measure.CHUNK)])
+
+    def reconstruct(self, images: Images) -> Images:
+        """Each picture as the model remembers it."""
+        return self.decode(self.encode(images))
+
+    def interpolate(self, first: Images, second: Images, steps: int) -> Images:
+        """`steps` pictures from one picture (1 c h w) to another, their latents on a straight line."""
+        ends = self.encode(torch.cat([first, second]))
+        weights = torch.linspace(0, 1, steps)[:, None]
+        return self.decode(torch.lerp(ends[:1], ends[1:], weights))
+
+    def extractor(self) -> Extractor:
+        """This recogniser as the ruler of other models."""
+        self._require(Classifies, "classify")
+        return MethodFeatures(self.method, self.recipe.name, self._stored.digest)
+
+    def measure(
+        self,
+        dataset: Dataset,
+        *,
+        split: str = "test",
+        count: int = 10_000,
+        features: "Model | None" = None,
+        seed: int = 0,
+    ) -> ScoreCard:
+        """All scores that the model's abilities admit; see `mezzotint.measure.measure`."""
+        if dataset.spec.shape != self.spec.shape:
+            raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
+        if isinstance(self.method, Classifies) and dataset.classes != self.spec.classes:
+            raise UserError("the classes of the data are not those that the model was trained on")
+        return measure.measure(
+            self.method,
+            dataset,
+            split=split,
+            count=count,
+            extractor=features.extractor() if features else None,
+            seed=seed,
+            weights=self._stored.digest,
+        )
+
+    def _labels(self, classes: Sequence[str], count: int) -> Labels:
+        if not getattr(self.method, "classes", 0):
+            raise UserError(f"{self.recipe.name} was not trained by class, so it cannot draw one that you name")
+        for name in classes:
+            if name not in self.spec.classes:
+                raise UserError(f"there is no class {name!r}: {nearest(name, self.spec.classes)}")
+        if len(classes) != count:
+            raise UserError(f"there are {len(classes)} classes for {count} seeds")
+        return torch.tensor([self.spec.classes.index(name) for name in classes])
+
+    def _fitting(self, images: Images) -> Images:
+        if tuple(images.shape[1:]) != self.spec.shape:
+            raise UserError(f"the model takes pictures of shape {self.spec.shape}, not {tuple(images.shape[1:])}")
+        return images
+
+    def _require(self, ability: type[Ability], verb: str) -> Ability:
+        if not isinstance(self.method, ability):
+            raise UserError(f"a {self.recipe.name} model cannot {verb}; it can {' and '.join(self.abilities)}")
+        return self.method
+
+
+def load(folder: str | os.PathLike[str]) -> Model:
+    """The model in a run's folder or a snapshot's."""
+    return Model(snapshot.load(Path(folder), kinds()))

@@ -1,0 +1,72 @@
+"""What several architectures share: class codes, sides that double, and vectors that become feature maps."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mezzotint.errors import UserError
+from mezzotint.types import DataSpec, Labels
+
+
+def with_class(vector: Float[Tensor, "n f"], labels: Labels | None, classes: int) -> Float[Tensor, "n f_and_classes"]:
+    """`vector` with the class beside it as a one-hot code (Mirza & Osindero 2014); `vector` itself without classes.
+
+    The rows of the next linear layer that meet the code are the learned embedding of the classes.
+    """
+    if classes == 0:
+        return vector
+    assert labels is not None, "a conditional network needs labels"
+    return torch.cat([vector, F.one_hot(labels, classes).to(vector.dtype)], 1)
+
+
+def doublings(spec: DataSpec) -> tuple[int, int]:
+    """The side where a picture begins and how often it doubles: (7, 2) for 28 pixels, (4, 4) for 64.
+
+    Raises UserError unless the picture is a square of 3, 4, 5 or 7 times a power of two.
+    """
+    if spec.height != spec.width:
+        raise UserError(
+            f"convolutional generators and autoencoders work on squares, not {spec.height}×{spec.width}; give --size"
+        )
+    side, times = spec.height, 0
+    while side % 2 == 0 and side > 4:
+        side, times = side // 2, times + 1
+    if side > 7 or times == 0:
+        raise UserError(
+            f"pictures of {spec.height} pixels a side cannot be made by doubling; give --size 8, 16, 28, 32, 64 or 128"
+        )
+    return side, times
+
+
+def convolution(inputs: int, outputs: int, kernel: Literal[4, 5], *, bias: bool = True) -> nn.Conv2d:
+    """A convolution of stride 2 that halves an even side."""
+    return nn.Conv2d(inputs, outputs, kernel, 2, (kernel - 1) // 2, bias=bias)
+
+
+def transposed_convolution(inputs: int, outputs: int, kernel: Literal[4, 5], *, bias: bool = True) -> nn.Module:
+    """A transposed convolution of stride 2 that doubles the side."""
+    padding, output_padding = (kernel - 1) // 2, kernel % 2
+    return nn.ConvTranspose2d(inputs, outputs, kernel, 2, padding, output_padding, bias=bias)
+
+
+class MapFromVector(nn.Module):
+    """A vector seen as a square feature map; channels last in memory, so that convolutions need no copy (1.07×)."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.channels, self.side = channels, side
+
+    def forward(self, vector: Float[Tensor, "n f"]) -> Float[Tensor, "n c h w"]:
+        """N × (side·side·channels) to n × channels × side × side."""
+        return vector.view(-1, self.side, self.side, self.channels).permute(0, 3, 1, 2)
+
+
+class VectorFromMap(nn.Module):
+    """A feature map seen as a vector: the inverse of `MapFromVector` (1.1× in a discriminator against `Flatten`)."""
+
+    def forward(self, feature_map: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
+        """N × c × h × w to n × (h·w·c)."""
+        return feature_map.permute(0, 2, 3, 1).flatten(1)

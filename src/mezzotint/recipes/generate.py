@@ -1,0 +1,86 @@
+"""Generators: pictures from noise."""
+
+from mezzotint.methods.gan import GanConfig
+from mezzotint.methods.vae import VaeConfig
+from mezzotint.networks.conv_vae import ConvDecoderConfig, ConvEncoderConfig
+from mezzotint.networks.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from mezzotint.networks.dense import DenseDecoderConfig, DenseEncoderConfig, DenseGeneratorConfig
+from mezzotint.recipe import Averaging, Optimizer, Recipe
+from mezzotint.types import DataSpec
+
+
+def _players(lr: float, beta1: float = 0.5) -> dict[str, Optimizer]:
+    """Both players' Adam with the short momentum of Radford et al. 2016, its rate fading out at the end."""
+    adam = Optimizer(name="adam", lr=lr, betas=(beta1, 0.999), schedule="linear", decay_from=0.7, final=0.1)
+    return {"generator": adam, "discriminator": adam}
+
+
+def gan_mlp(spec: DataSpec, minutes: float) -> Recipe:
+    """The tutorials' first GAN: a dense 128 → picture generator against 5×5 convolutions of stride 2."""
+    return Recipe(
+        name="gan-mlp",
+        method=GanConfig(
+            generator=DenseGeneratorConfig(widths=(128,)),
+            discriminator=DcganDiscriminatorConfig(width=64, kernel=5, norm="none", dropout=0.3, radford=False),
+            latent=128,
+            turns="together",
+        ),
+        optimizers=_players(2e-4),
+        batch=128,
+        averaging=Averaging(share=0.05),
+    )
+
+
+def dcgan(spec: DataSpec, minutes: float) -> Recipe:
+    """Transposed convolutions of stride 2 with batch norm (Radford et al. 2016), one pass for both players."""
+    return Recipe(
+        name="dcgan",
+        method=GanConfig(
+            generator=DcganGeneratorConfig(width=64),
+            discriminator=DcganDiscriminatorConfig(width=64, norm="none", dropout=0.2),
+            latent=100,
+            turns="together",
+        ),
+        optimizers=_players(2e-4),
+        batch=64,
+        averaging=Averaging(share=0.05),
+    )
+
+
+def dcgan_tutorial(spec: DataSpec, minutes: float) -> Recipe:
+    """The TensorFlow tutorial's DCGAN: 5×5 kernels, leaky ReLU of slope 0.3, a stride-1 stem, dropout of 0.3."""
+    return Recipe(
+        name="dcgan-tutorial",
+        method=GanConfig(
+            generator=DcganGeneratorConfig(width=64, kernel=5, leak=0.3, stem=True, radford=False),
+            discriminator=DcganDiscriminatorConfig(
+                width=64, kernel=5, leak=0.3, norm="none", dropout=0.3, radford=False
+            ),
+            latent=100,
+            turns="together",
+        ),
+        optimizers=_players(1e-4, beta1=0.9),
+        batch=128,
+        averaging=Averaging(share=0.05),
+    )
+
+
+def vae(spec: DataSpec, minutes: float) -> Recipe:
+    """A convolutional VAE (Kingma & Welling 2014) with a logistic likelihood of 256 levels."""
+    return Recipe(
+        name="vae",
+        method=VaeConfig(encoder=ConvEncoderConfig(), decoder=ConvDecoderConfig(), latent=32, kl_warmup=0.1),
+        optimizers={"autoencoder": Optimizer(name="adam", lr=1e-3, schedule="cosine", warmup=0.02, final=0.01)},
+        batch=128,
+        clip_norm=1000.0,
+    )
+
+
+def vae_dense(spec: DataSpec, minutes: float) -> Recipe:
+    """The tutorials' dense VAE: 256 and 128 hidden units, 32 latent numbers, Bernoulli likelihood."""
+    return Recipe(
+        name="vae-dense",
+        method=VaeConfig(encoder=DenseEncoderConfig(), decoder=DenseDecoderConfig(), latent=32, likelihood="bernoulli"),
+        optimizers={"autoencoder": Optimizer(name="adam", lr=1e-3, schedule="cosine", final=0.01)},
+        batch=128,
+    )

@@ -1,0 +1,34 @@
+"""Recognisers: pictures to classes."""
+
+from mezzotint.data.loader import Augment
+from mezzotint.methods.classifier import ClassifierConfig
+from mezzotint.networks.classic import ClassicConfig
+from mezzotint.networks.residual import ResidualConfig
+from mezzotint.recipe import Averaging, Data, Optimizer, Recipe
+from mezzotint.types import DataSpec
+
+
+def cnn(spec: DataSpec, minutes: float) -> Recipe:
+    """A small residual net with folded pictures (He et al. 2016), flips, shifts and averaged weights."""
+    width = 48 if minutes < 2 else 64 if minutes < 6 else 96
+    return Recipe(
+        name="cnn",
+        method=ClassifierConfig(network=ResidualConfig(width=width), label_smoothing=0.1, flip_test=True),
+        optimizers={
+            "network": Optimizer(name="adamw", lr=3e-3, weight_decay=0.05, schedule="cosine", warmup=0.1, final=0.01)
+        },
+        batch=128,
+        data=Data(augment=Augment(flip=True, shift=2)),
+        averaging=Averaging(share=0.02),
+    )
+
+
+def cnn_classic(spec: DataSpec, minutes: float) -> Recipe:
+    """The tutorials' network: three convolutions of 32, 64 and 64 filters, two pools, 64 hidden units."""
+    return Recipe(
+        name="cnn-classic",
+        method=ClassifierConfig(network=ClassicConfig()),
+        optimizers={"network": Optimizer(name="adam", lr=1e-3, schedule="cosine", final=0.01)},
+        batch=128,
+        averaging=Averaging(share=0.02),
+    )
