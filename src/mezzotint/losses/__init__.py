@@ -1,0 +1,1 @@
+"""Losses as pure functions with one value per picture: the caller averages."""

@@ -5,17 +5,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
+
+from mezzotint.types import Images
+
+Logits = Float[Tensor, " n"]
+"""One number per picture; with a sigmoid over it, the discriminator's probability that the picture is real."""
+
+LOWEST_LOGIT = -60.0
+"""Where the non-saturating ratio of derivatives stops growing: its counterpart nears the end of float32."""
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
     """The two sides of one game, and how the generator's gradient follows from the discriminator's.
 
-    `generator(fake)` and `discriminator(real, fake)` take logits (n) and return losses (n; the latter of real and of
-    fake). `scale(fake)` is the derivative of the generator's loss by the fake logit over that of the discriminator's,
-    or None where the latter can be zero: one pass through the discriminator then cannot serve both.
+    `generator(fake)` and `discriminator(real, fake)` take logits and return losses per picture (the latter of real and
+    of fake). `scale(fake)` is the derivative of the generator's loss by the fake logit over that of the
+    discriminator's, or None where the latter can be zero: one pass through the discriminator then cannot serve both.
     """
 
     generator: Callable[[Tensor], Tensor]
@@ -23,17 +33,26 @@ class AdversarialLoss:
     scale: Callable[[Tensor], Tensor] | None
 
 
-def _cross_entropy(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+def _cross_entropy(real: Logits, fake: Logits) -> tuple[Logits, Logits]:
     """-log D(x) and -log(1 - D(G(z))) with D = sigmoid(logit): Goodfellow et al. 2014, equation 1."""
     return softplus(-real), softplus(fake)
 
 
+def _opposite(fake: Logits) -> Logits:
+    return -torch.ones_like(fake)
+
+
+def _non_saturating_scale(fake: Logits) -> Logits:
+    """-sigmoid(-l)/sigmoid(l) = -exp(-l). Below the bound the product fades to zero instead of being 0·∞."""
+    return -torch.exp(-fake.clamp(min=LOWEST_LOGIT))
+
+
 LOSSES: dict[str, AdversarialLoss] = {
     # Goodfellow et al. 2014, equation 1: the generator descends log(1 - D(G(z))).
-    "minimax": AdversarialLoss(lambda fake: -softplus(fake), _cross_entropy, lambda fake: -torch.ones_like(fake)),
-    # Goodfellow et al. 2014, section 3: the generator descends -log D(G(z)). The ratio is -sigmoid(-l)/sigmoid(l).
-    "non-saturating": AdversarialLoss(lambda fake: softplus(-fake), _cross_entropy, lambda fake: -torch.exp(-fake)),
-    # Mao et al. 2017, equation 9 with a = 0, b = c = 1. The discriminator's derivative is zero where a fake scores 0.
+    "minimax": AdversarialLoss(lambda fake: -softplus(fake), _cross_entropy, _opposite),
+    # Goodfellow et al. 2014, section 3: the generator descends -log D(G(z)).
+    "non-saturating": AdversarialLoss(lambda fake: softplus(-fake), _cross_entropy, _non_saturating_scale),
+    # Mao et al. 2017, equation 9 (a = 0, b = c = 1). The discriminator's derivative is zero where a fake scores 0.
     "least-squares": AdversarialLoss(
         lambda fake: (fake - 1).square() / 2,
         lambda real, fake: ((real - 1).square() / 2, fake.square() / 2),
@@ -42,9 +61,7 @@ LOSSES: dict[str, AdversarialLoss] = {
     # Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17. The discriminator's derivative is zero below -1.
     "hinge": AdversarialLoss(lambda fake: -fake, lambda real, fake: ((1 - real).relu(), (1 + fake).relu()), None),
     # Arjovsky et al. 2017, equations 2 and 3.
-    "wasserstein": AdversarialLoss(
-        lambda fake: -fake, lambda real, fake: (-real, fake), lambda fake: -torch.ones_like(fake)
-    ),
+    "wasserstein": AdversarialLoss(lambda fake: -fake, lambda real, fake: (-real, fake), _opposite),
 }
 
 
@@ -60,11 +77,11 @@ class InputGradient:
     def __init__(self) -> None:
         self.factor: Tensor | None = None
 
-    def attach(self, images: Tensor) -> Tensor:
+    def attach(self, images: Images) -> Images:
         """The same pictures, at the turning point of the gradient."""
         return _Turn.apply(images, self)  # pyright: ignore[reportReturnType]
 
-    def fill(self, loss: AdversarialLoss, fake_logits: Tensor) -> None:
+    def fill(self, loss: AdversarialLoss, fake_logits: Logits) -> None:
         """Set the factors from the logits of the attached pictures; raises ValueError for a loss without a scale."""
         if loss.scale is None:
             raise ValueError("this loss has no single pass: its discriminator's derivative can be zero")
@@ -78,6 +95,9 @@ class _Turn(torch.autograd.Function):
         return images.view_as(images)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         gradient, factor = gradients[0], ctx.turned.factor
+        if factor is None:
+            raise RuntimeError("InputGradient.fill must be called before backward")
         return gradient * factor.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)), None

@@ -1,14 +1,13 @@
 """How probable a picture is under a decoder: log-likelihoods in nats, summed over the numbers of each picture.
 
 Pictures have 256 levels a channel, v = 0 … 255, seen as x = v/127.5 - 1: levels lie 2/255 apart in [-1, 1].
-The Gaussian and the logistic are discretized (the mass of a level's interval, all the tails at its ends), so that
+The Gaussian and the logistic are discretized (the mass of a level's interval, all of a tail at either end), so that
 their values are log-probabilities and bits per dimension are comparable; the Bernoulli's are not, since it scores
 brightness as if it were a probability.
 """
 
-import math
-
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,51 +15,58 @@ from mezzotint.types import Images
 
 HALF = 1 / 255
 """Half the distance of two levels."""
-FLOOR = 1e-12
-"""Smallest probability mass whose logarithm is taken directly."""
+LOG_SCALES = (-10.0, 7.0)
+"""Scales outside are clamped: at exp(-10) a level holds all the mass, at exp(7) all levels are alike."""
+
+PerPicture = Float[Tensor, " n"]
+LogScale = Float[Tensor, "#n #c #h #w"] | Float[Tensor, "c 1 1"]
+"""The logarithm of a scale in units of [-1, 1]: of each number of a picture, or of each channel."""
 
 
-def bernoulli(logits: Tensor, images: Images) -> Tensor:
-    """Sum p·log q + (1 - p)·log(1 - q) with p the brightness in [0, 1] and q = sigmoid(logit), n."""
+def bernoulli(logits: Images, images: Images) -> PerPicture:
+    """Sum of p·log q + (1 - p)·log(1 - q) with p the brightness in [0, 1] and q = sigmoid(logit)."""
     target = (images + 1) / 2
     return -F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(1).sum(1)
 
 
-def gaussian(mean: Tensor, images: Images, log_scale: Tensor) -> Tensor:
-    """Log-probability of the levels under a discretized Gaussian, n; `log_scale` is log sigma in units of [-1, 1]."""
-    inverse = torch.exp(-log_scale)
-    centered = images - mean
-    upper, lower = (centered + HALF) * inverse, (centered - HALF) * inverse
-    # By symmetry both tails are evaluated on the left, where differences of the normal CDF keep their precision.
-    left, right = torch.where(centered > 0, -upper, lower), torch.where(centered > 0, -lower, upper)
-    mass = torch.special.ndtr(right) - torch.special.ndtr(left)
-    density = -0.5 * (centered * inverse).square() - log_scale - 0.5 * math.log(2 * math.pi) + math.log(2 * HALF)
-    inner = torch.where(mass > FLOOR, mass.clamp(min=FLOOR).log(), density)
-    low_end, high_end = torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower)
-    return _with_ends(images, inner, low_end, high_end)
+def gaussian(mean: Images, images: Images, log_scale: LogScale) -> PerPicture:
+    """Log-probability of the levels under a discretized Gaussian; `log_scale` is log sigma in units of [-1, 1]."""
+    lower, upper, _ = _standardized(mean, images, log_scale)
+    # An interval right of the mean is mirrored to the left, where log_ndtr is exact however far out.
+    right_of_mean = images > mean
+    left, right = torch.where(right_of_mean, -upper, lower), torch.where(right_of_mean, -lower, upper)
+    log_left, log_right = torch.special.log_ndtr(left), torch.special.log_ndtr(right)
+    rounding = torch.finfo(log_left.dtype).eps
+    inner = log_right + torch.log(-torch.expm1((log_left - log_right).clamp(max=-rounding)))
+    return _with_ends(images, inner, torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower))
 
 
-def discretized_logistic(mean: Tensor, log_scale: Tensor, images: Images) -> Tensor:
-    """Log-probability of the levels under a discretized logistic, n.
+def discretized_logistic(mean: Images, log_scale: LogScale, images: Images) -> PerPicture:
+    """Log-probability of the levels under a discretized logistic; `log_scale` is log s in units of [-1, 1].
 
-    Salimans et al. 2017 (PixelCNN++), equation 2, for one component; `log_scale` is log s in units of [-1, 1]. With
-    u and l the standardized ends of a level's interval, sigmoid(u) - sigmoid(l) is
-    (1 - exp(l - u))·sigmoid(u)·sigmoid(-l): no difference of near numbers, so exact logarithms out to any tail.
+    Salimans et al. 2017 (PixelCNN++), equation 2, for one component. With u and l the standardized ends of a level's
+    interval, sigmoid(u) - sigmoid(l) is (1 - exp(l - u))·sigmoid(u)·sigmoid(-l): no difference of near numbers, so
+    exact logarithms out to any tail.
     """
-    inverse = torch.exp(-log_scale)
-    centered = images - mean
-    upper, lower = (centered + HALF) * inverse, (centered - HALF) * inverse
+    lower, upper, inverse = _standardized(mean, images, log_scale)
     up, down = F.logsigmoid(upper), F.logsigmoid(-lower)
     inner = up + down + torch.log(-torch.expm1(-2 * HALF * inverse))
     return _with_ends(images, inner, up, down)
 
 
-def _with_ends(images: Images, inner: Tensor, low_end: Tensor, high_end: Tensor) -> Tensor:
+def _standardized(mean: Images, images: Images, log_scale: LogScale) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower and upper end of each level's interval in scales from the mean, and one over the scale."""
+    inverse = torch.exp(-log_scale.clamp(*LOG_SCALES))
+    centered = images - mean
+    return (centered - HALF) * inverse, (centered + HALF) * inverse, inverse
+
+
+def _with_ends(images: Images, inner: Images, low_end: Images, high_end: Images) -> PerPicture:
     """The darkest and brightest level take the whole tail beyond them."""
     value = torch.where(images < -1 + HALF, low_end, torch.where(images > 1 - HALF, high_end, inner))
     return value.flatten(1).sum(1)
 
 
-def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)), N(0, 1)) in nats, n. Kingma & Welling 2014, appendix B."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+def gaussian_kl(mean: Float[Tensor, "n latent"], log_variance: Float[Tensor, "n latent"]) -> PerPicture:
+    """KL(N(mean, exp(log_variance)), N(0, 1)) in nats. Kingma & Welling 2014, appendix B."""
+    return 0.5 * (mean.square() + torch.expm1(log_variance) - log_variance).sum(1)

@@ -63,7 +63,7 @@ class ConvEncoder(nn.Module):
         widths = [spec.channels, *_widths(config.width, config.most, times)[1:]]
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            layers += [convolution(a, b, 4), *_residuals(config.blocks, b), nn.ReLU()]
+            layers += [convolution(a, b, 4), *_residuals(config.blocks, b), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers, VectorFromMap())
         self.head = nn.Linear(widths[-1] * side * side + classes, 2 * latent)
 
@@ -99,8 +99,10 @@ class ConvDecoder(nn.Module):
         project = nn.Linear(latent + classes, widths[0] * side * side)
         layers: list[nn.Module] = [project, MapFromVector(widths[0], side)]
         for a, b in pairwise(widths):
-            layers += [*_residuals(config.blocks, a), nn.ReLU(), transposed_convolution(a, b, 4)]
-        self.body = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(widths[-1], outputs * spec.channels, 3, padding=1))
+            layers += [*_residuals(config.blocks, a), nn.ReLU(inplace=True), transposed_convolution(a, b, 4)]
+        self.body = nn.Sequential(
+            *layers, nn.ReLU(inplace=True), nn.Conv2d(widths[-1], outputs * spec.channels, 3, padding=1)
+        )
 
     def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Float[Tensor, "n raw h w"]:
         """Raw numbers, n × (outputs·c) × h × w."""

@@ -5,7 +5,7 @@ by name, as (generator, discriminator) settings; z has 100 numbers in all of the
 
 - the paper's, 64×64×3: generator width=128, most=1024;
 - PyTorch's tutorial, 64×64×3: the defaults;
-- the 128×128×3 network of tutorials: the defaults with most=1024;
+- its extension to 128×128×3 by one more doubling: most=1024;
 - TensorFlow's tutorial, 28×28×1: (kernel=5, leak=0.3, stem=True, radford=False) and
   (kernel=5, leak=0.3, norm="none", dropout=0.3, radford=False). TensorFlow pads even sides by one pixel more at the
   end and PyTorch at the beginning: the same network of mirrored pictures. Starting weights and the momentum and
@@ -35,7 +35,7 @@ Norm = Literal["batch", "none"]
 
 @torch.no_grad()
 def _radford_initialization(module: nn.Module) -> None:
-    """Weights from N(0, 0.02²) (Radford et al. 2016, section 4); batch norm's gains from N(1, 0.02²), as is the custom."""
+    """Weights from N(0, 0.02²) (Radford et al. 2016, section 4); batch norm's gains from N(1, 0.02²)."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(part.weight, 0, 0.02)
@@ -131,7 +131,7 @@ class DcganDiscriminatorConfig:
     norm: Norm = "batch"
     """Batch norm after every convolution but the first; it makes a picture's logit depend on its company."""
     dropout: float = 0.0
-    """Share of each map that is left out while training."""
+    """Share of the numbers after each convolution that is left out while training."""
     radford: bool = True
     """Start from the paper's narrow normal distribution, else from PyTorch's."""
 

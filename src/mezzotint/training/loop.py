@@ -211,7 +211,7 @@ class Training:
         pace = Pace(torch.get_num_threads(), available_threads(), time.monotonic()) if self._may_adapt() else None
         window = _Window(time.monotonic(), state.images)
         saved = revised = time.monotonic()
-        done = self.plan.is_done(state.images)
+        done = self.finished
         while not done:
             tick = time.monotonic()
             losses = self._step()
@@ -319,6 +319,8 @@ class Training:
 
     def _give_up(self) -> str:
         last = self.state.images - self.recipe.batch * self.recipe.nonfinite_limit
+        self.state.refused = 0
+        self.save()
         self.journal.write("stopped", self.state.images, reason="non-finite")
         return (
             f"loss or gradient was not finite in {self.recipe.nonfinite_limit} steps in a row (from {last} pictures on); "
@@ -393,6 +395,11 @@ class Training:
             self.journal.write("stopped", state.images, reason="patience")
             return True
         return False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the plan is walked to its end, or the recipe's patience."""
+        return self.plan.is_done(self.state.images) or 0 < self.recipe.patience <= self.state.stale
 
     def save(self) -> None:
         """Have the state on disk."""

@@ -1,0 +1,195 @@
+"""The main job from end to end: pictures in; a trained, measured, usable model out."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mezzotint import catalog, measure, page, snapshot
+from mezzotint.data import dataset as data
+from mezzotint.data.dataset import Dataset
+from mezzotint.errors import UserError
+from mezzotint.measure import ScoreCard
+from mezzotint.recipe import Budget, Recipe, with_setting
+from mezzotint.training import loop
+from mezzotint.training import run as runs
+from mezzotint.training.loop import Report, Training
+from mezzotint.training.run import Run
+
+Show = Callable[[Report], None]
+QUICK = 2000
+"""Pictures drawn for the score card of a run of under five minutes; 10,000 otherwise."""
+
+
+class Interrupted(Exception):
+    """The user stopped a training; its state is on disk."""
+
+    def __init__(self, run: Run, images: int) -> None:
+        super().__init__(f"stopped after {images} pictures; go on with `mezzotint train --resume {run.folder}`")
+        self.run = run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of a training beside the recipe's name and the data."""
+
+    minutes: float | None = None
+    images: int | None = None
+    out: Path | None = None
+    size: int | None = None
+    channels: int | None = None
+    crop: str = "center"
+    settings: tuple[str, ...] = ()
+    """`key=value`, as `--set` takes them."""
+    seed: int = 0
+
+    def budget(self) -> Budget:
+        """Ten minutes unless asked otherwise; raises UserError for both minutes and images, or for neither positive."""
+        try:
+            if self.minutes is None and self.images is None:
+                return Budget(minutes=10.0)
+            return Budget(minutes=self.minutes, images=self.images)
+        except ValueError as error:
+            raise UserError(f"{error}: give --minutes or --images, not both") from None
+
+
+def train(
+    recipe: str,
+    source: str | Path,
+    *,
+    minutes: float | None = None,
+    images: int | None = None,
+    out: str | Path | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    crop: str = "center",
+    settings: Sequence[str] = (),
+    seed: int = 0,
+    show: Show | None = None,
+) -> Run:
+    """Train `recipe` on `source` (a named set, a folder, an .npz) and measure it; returns the run.
+
+    `settings` are changes to the recipe like `optimizer.lr=1e-4`. `show` is called about once a second with where the
+    training stands. Raises UserError for what a user can mend, Interrupted after Ctrl-C with the state on disk.
+    """
+    asked = Asked(minutes, images, Path(out) if out else None, size, channels, crop, tuple(settings), seed)
+    run, made, dataset = prepare(recipe, source, asked)
+    return train_run(run, made, dataset, time.monotonic(), show)
+
+
+def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -> tuple[Run, Recipe, Dataset]:
+    """The new run's folder, its recipe and the data, ready to train."""
+    budget = asked.budget()
+    if name not in catalog.RECIPES:
+        catalog.recipe(name, None, 0)  # pyright: ignore[reportArgumentType]  # raises with the nearest right name
+    dataset = data.load(source, size=asked.size, channels=asked.channels, crop=asked.crop, progress=progress)
+    recipe = catalog.recipe(name, dataset.spec, budget.minutes or 10.0)
+    location = str(Path(source).expanduser().resolve()) if Path(source).expanduser().exists() else str(source)
+    pictures = replace(
+        recipe.data,
+        source=location,
+        size=dataset.spec.height if dataset.spec.height == dataset.spec.width else None,
+        channels=dataset.spec.channels,
+        crop=asked.crop,
+    )
+    recipe = replace(recipe, data=pictures, budget=budget, seed=asked.seed)
+    for setting in asked.settings:
+        recipe = with_setting(recipe, setting, catalog.kinds())
+    recipe.method.build(dataset.spec)  # what does not fit is said before a folder is made
+    return runs.begin(asked.out, recipe, dataset.spec, dataset.digest), recipe, dataset
+
+
+def resume(folder: str | Path, show: Show | None = None) -> Run:
+    """Go on with a stopped run, to the bit as if it had not stopped. Raises UserError where its data have changed."""
+    run = runs.find(Path(folder))
+    recipe = run.recipe(catalog.kinds())
+    try:
+        dataset = load_data(recipe)
+    except UserError as error:
+        raise UserError(f"the data of {run.folder} are gone: {error}; bring them back to resume (nothing is lost)") from None
+    if dataset.digest != run.facts()["digest"]:
+        raise UserError(
+            f"the pictures in {recipe.data.source} are not those that {run.folder} was begun with; "
+            "restore them to resume, or train anew"
+        )
+    return train_run(run, recipe, dataset, time.monotonic(), show)
+
+
+def load_data(recipe: Recipe, progress: Any = None) -> Dataset:
+    """The data that a recipe names, in the shape that it was trained on."""
+    d = recipe.data
+    return data.load(d.source, size=d.size, channels=d.channels, crop=d.crop, progress=progress)
+
+
+def train_run(run: Run, recipe: Recipe, dataset: Dataset, began: float, show: Show | None) -> Run:
+    """Train to the end of the plan, then write model, score card and report."""
+    training = Training(run, recipe, dataset, began)
+    with runs.locked(run), stopped_by_signals() as stop:
+        for report in training.steps(stop):
+            if show is not None:
+                show(report)
+        if not training.finished:
+            raise Interrupted(run, training.state.images)
+        finish(run, training)
+    return run
+
+
+def finish(run: Run, training: Training) -> ScoreCard:
+    """Write the model, measure it, write what people look at."""
+    method, dataset = training.trained(), training.dataset
+    snapshot.save(run.snapshot, method, training.recipe, facts_of(training), page.model_card(training.recipe, None, {}))
+    stored = snapshot.load(run.snapshot, catalog.kinds())
+    minutes = training.recipe.budget.minutes
+    card = measure.measure(
+        stored.method, dataset, count=QUICK if minutes is None or minutes < 5 else 10_000, weights=stored.digest
+    )
+    write_card(run, card)
+    page.write(run, card, dataset)
+    return card
+
+
+def facts_of(training: Training) -> dict[str, Any]:
+    """What a model card says of the training."""
+    return {
+        "name": training.recipe.name,
+        "data": training.dataset.name,
+        "data_digest": training.dataset.digest,
+        "images_seen": training.state.images,
+        "seconds": round(training.state.seconds, 1),
+        "execution": vars(training.execution),
+    }
+
+
+def write_card(run: Run, card: ScoreCard) -> None:
+    """Put the score card into the run and onto the model's page."""
+    page.write_whole(run.folder / "score.json", card.to_json())
+    stored = snapshot.load(run.snapshot, catalog.kinds())
+    page.write_whole(run.snapshot / "README.md", page.model_card(stored.recipe, card, stored.card))
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once. Outside the main thread just an event."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for s, action in before.items():
+            signal.signal(s, action)
+
+
+__all__ = ["Asked", "Interrupted", "loop", "prepare", "resume", "train", "train_run"]

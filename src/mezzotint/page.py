@@ -1,0 +1,227 @@
+"""What people look at after a run: the model card, the curves, the strip of samples and the report page."""
+
+import base64
+import html
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mezzotint.data import pictures
+from mezzotint.data.dataset import Dataset
+from mezzotint.measure import ScoreCard
+from mezzotint.metrics.interval import Score
+from mezzotint.recipe import Recipe
+from mezzotint.training import journal
+from mezzotint.training.run import Run
+
+Curve = tuple[list[int], list[float]]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is the old one or the new one, never half of it."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def write(run: Run, card: ScoreCard, dataset: Dataset) -> None:
+    """Write curves.svg, samples/progress.png and report.html into the run's folder."""
+    events = journal.read(run.journal_file)
+    curves = _curves(events)
+    drawing = plot(curves)
+    write_whole(run.folder / "curves.svg", drawing)
+    strip = progress_strip(run)
+    sheets = _sheets(run, dataset, strip)
+    write_whole(run.folder / "report.html", report(run, card, drawing, sheets, events))
+
+
+def table(card: ScoreCard) -> list[tuple[str, str, str]]:
+    """Rows of name, value and 95 % interval; the scores of single classes are left to score.json."""
+    return [
+        (name.replace("_", " "), number(s.value), f"{number(s.low)} to {number(s.high)}")
+        for name, s in card.scores.items()
+        if "[" not in name
+    ]
+
+
+def number(value: float) -> str:
+    """Four figures, without an exponent where people can do without."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def protocol_lines(card: ScoreCard) -> list[str]:
+    """The protocol that all scores of a card share, a line each, then its notes."""
+    return [f"{key.replace('_', ' ')}: {value}" for key, value in card.protocol.items() if value != ""] + list(card.notes)
+
+
+def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) -> str:
+    """The README.md of a model folder."""
+    lines = [f"# {recipe.name}, trained on {Path(recipe.data.source).name}", ""]
+    if facts:
+        shape = facts["spec"]
+        lines += [
+            f"{shape['width']}×{shape['height']} pictures of {shape['channels']} channel(s), "
+            f"{facts['images_seen']:,} pictures seen in {facts['seconds'] / 60:.1f} minutes.",
+            "",
+        ]
+    lines += [f"Use it with `mezzotint show`, or in Python: `mezzotint.load(\"FOLDER\")`.", ""]
+    if card is not None:
+        lines += ["| score | value | 95 % interval |", "|---|---|---|"]
+        lines += [f"| {name} | {value} | {interval} |" for name, value, interval in table(card)]
+        lines += ["", "Measured so:", "", *[f"- {line}" for line in protocol_lines(card)], ""]
+    return "\n".join(lines)
+
+
+def _curves(events: list[dict[str, Any]]) -> dict[str, Curve]:
+    """Losses and validation scores over pictures seen."""
+    curves: dict[str, Curve] = {}
+    for event in events:
+        values = event.get("losses", {}) if event["event"] == "train" else {}
+        if event["event"] == "milestone":
+            values = {f"validation {k}": v for k, v in event["scores"].items()}
+        for name, value in values.items():
+            xs, ys = curves.setdefault(name, ([], []))
+            if math.isfinite(value):
+                xs.append(event["images"])
+                ys.append(value)
+    return {name: curve for name, curve in curves.items() if curve[0]}
+
+
+def plot(curves: dict[str, Curve]) -> str:
+    """The curves as one SVG drawing, a panel each."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    columns = min(3, max(1, len(curves)))
+    rows = max(1, -(-len(curves) // columns))
+    figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
+    FigureCanvasSVG(figure)
+    for i, (name, (xs, ys)) in enumerate(curves.items(), 1):
+        axes = figure.add_subplot(rows, columns, i)
+        axes.plot(xs, ys, color="#305070", linewidth=1.2, marker="o" if len(xs) < 15 else "", markersize=3)
+        axes.set_title(name.replace("_", " "), fontsize=9)
+        axes.set_xlabel("pictures seen", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def progress_strip(run: Run, across: int = 8) -> pictures.Pixels | None:
+    """The first pictures of every sample grid, milestone under milestone; None for a run that draws none."""
+    paths = sorted(p for p in run.samples.glob("*.png") if p.stem.isdigit())
+    if not paths:
+        return None
+    rows = [_as_pixels(Image.open(p)) for p in paths]
+    rows = [row[: row.shape[0] // across + 2] for row in rows]
+    strip = np.concatenate(rows)
+    pictures.save_png(run.samples / "progress.png", strip)
+    return strip
+
+
+def _as_pixels(image: Image.Image) -> pictures.Pixels:
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _sheets(run: Run, dataset: Dataset, strip: pictures.Pixels | None) -> dict[str, pictures.Pixels]:
+    """Pictures for the report by their captions."""
+    sheets: dict[str, pictures.Pixels] = {}
+    grids = sorted(p for p in run.samples.glob("*.png") if p.stem.isdigit())
+    real = dataset.images[dataset.splits["train"][:64]]
+    if grids:
+        sheets["drawn at the end (seeds 0 to 63)"] = _as_pixels(Image.open(grids[-1]))
+    sheets["training pictures"] = pictures.enlarged(pictures.grid(np.asarray(real)), 256)
+    if strip is not None:
+        sheets["the same seeds, milestone under milestone"] = strip
+    for name in ("reconstructions", "mistakes"):
+        if (run.samples / f"{name}.png").is_file():
+            sheets[name] = _as_pixels(Image.open(run.samples / f"{name}.png"))
+    return sheets
+
+
+def _embedded(pixels: pictures.Pixels) -> str:
+    out = io.BytesIO()
+    pictures.to_image(pixels).save(out, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2733}
+h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
+table{border-collapse:collapse}td,th{padding:.2rem .9rem .2rem 0;text-align:left;border-bottom:1px solid #dde3ea}
+td.n{font-variant-numeric:tabular-nums}figure{display:inline-block;margin:0 1.2rem 1.2rem 0;vertical-align:top}
+figure img{image-rendering:pixelated;max-width:100%;border:1px solid #dde3ea}
+figcaption,small,li{color:#526070;font-size:.86rem}svg{max-width:100%;height:auto}
+td.c{text-align:right;padding:.1rem .5rem;font-size:.8rem}
+"""
+
+
+def report(
+    run: Run, card: ScoreCard, drawing: str, sheets: dict[str, pictures.Pixels], events: list[dict[str, Any]]
+) -> str:
+    """One page that needs nothing beside itself."""
+    last = next((e for e in reversed(events) if e["event"] == "train"), {"images": 0, "seconds": 0.0})
+    cost = f"{last['images']:,} pictures seen in {last['seconds'] / 60:.1f} minutes"
+    figures = "".join(
+        f'<figure><img src="{_embedded(pixels)}" alt="{html.escape(caption)}"><figcaption>{html.escape(caption)}'
+        "</figcaption></figure>"
+        for caption, pixels in sheets.items()
+    )
+    rows = "".join(
+        f'<tr><td>{html.escape(name)}</td><td class="n">{value}</td><td class="n">{interval}</td></tr>'
+        for name, value, interval in table(card)
+    )
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in protocol_lines(card))
+    svg = drawing[drawing.index("<svg") :]
+    name = html.escape(run.folder.name)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{_STYLE}</style>'
+        f"<h1>{name}</h1><p>{cost}.</p><h2>Pictures</h2>{figures}<h2>Scores</h2>"
+        f"<table><tr><th>score</th><th>value</th><th>95 % interval</th></tr>{rows}</table>"
+        f"<h2>How they were measured</h2><ul>{lines}</ul>{_confusion(card)}<h2>Curves</h2>{svg}"
+        f"<h2>What happened</h2><ul>{_happenings(events)}</ul></html>\n"
+    )
+
+
+def _confusion(card: ScoreCard) -> str:
+    """The confusion matrix, darker where there are more pictures."""
+    if card.confusion is None:
+        return ""
+    classes = [name[len("recall[") : -1] for name in card.scores if name.startswith("recall[")]
+    most = max(max(row) for row in card.confusion) or 1
+    head = "".join(f"<th>{html.escape(c)}</th>" for c in classes)
+    body = "".join(
+        f"<tr><th>{html.escape(name)}</th>"
+        + "".join(f'<td class="c" style="background:rgba(48,80,112,{v / most * 0.6:.2f})">{v}</td>' for v in row)
+        + "</tr>"
+        for name, row in zip(classes, card.confusion, strict=True)
+    )
+    return f"<h2>Confusion</h2><table><tr><th>true \\ said</th>{head}</tr>{body}</table>"
+
+
+def _happenings(events: list[dict[str, Any]]) -> str:
+    """All that is not the regular course of a run."""
+    regular = ("train", "milestone", "checkpoint")
+    told = [e for e in events if e["event"] not in regular]
+    lines = [
+        f"{e['event']} at {e['images']:,} pictures: "
+        + ", ".join(f"{k} {v}" for k, v in e.items() if k not in ("event", "images", "time"))
+        for e in told
+    ]
+    return "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+
+
+def score_line(name: str, score: Score) -> str:
+    """`accuracy 0.9312 (0.9261 to 0.9360)`."""
+    return f"{name.replace('_', ' ')} {number(score.value)} ({number(score.low)} to {number(score.high)})"
