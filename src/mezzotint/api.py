@@ -25,7 +25,7 @@ QUICK = 2000
 """Pictures drawn for the score card of a run of under five minutes; 10,000 otherwise."""
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """The user stopped a training; its state is on disk."""
 
     def __init__(self, run: Run, images: int) -> None:
@@ -110,7 +110,7 @@ def resume(folder: str | Path, show: Show | None = None) -> Run:
     try:
         dataset = load_data(recipe)
     except UserError as error:
-        raise UserError(f"the data of {run.folder} are gone: {error}; bring them back to resume (nothing is lost)") from None
+        raise UserError(f"the data of {run.folder} are gone: {error}; bring them back, then resume") from None
     if dataset.digest != run.facts()["digest"]:
         raise UserError(
             f"the pictures in {recipe.data.source} are not those that {run.folder} was begun with; "
@@ -173,7 +173,7 @@ def write_card(run: Run, card: ScoreCard) -> None:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once. Outside the main thread just an event."""
+    """An event that Ctrl-C and SIGTERM set (in the main thread); a second one interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

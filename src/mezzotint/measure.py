@@ -253,13 +253,13 @@ def _generation(
             card.scores[f"{key}{name}"] = score
     if min(len(real), len(fake)) <= real.shape[1]:
         card.notes.append(
-            f"{min(len(real), len(fake))} pictures are few for {real.shape[1]} features: the Fréchet distances (the floor's "
-            "too) are far too large and comparable only among cards of the same numbers"
+            f"{min(len(real), len(fake))} pictures are few for {real.shape[1]} features: the Fréchet distances (the "
+            "floor's too) are far too large and comparable only among cards of the same numbers"
         )
     if extractor.name == "random-filters":
         card.notes.append(
-            "the features are fixed random filters, blind to meaning: with labelled pictures train a recogniser (cnn) and "
-            "measure with --features RUN"
+            "the features are fixed random filters, blind to meaning: with labelled pictures train a recogniser "
+            "(cnn) and measure with --features RUN"
         )
 
 

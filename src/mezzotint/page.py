@@ -60,7 +60,9 @@ def number(value: float) -> str:
 
 def protocol_lines(card: ScoreCard) -> list[str]:
     """The protocol that all scores of a card share, a line each, then its notes."""
-    return [f"{key.replace('_', ' ')}: {value}" for key, value in card.protocol.items() if value != ""] + list(card.notes)
+    return [f"{key.replace('_', ' ')}: {value}" for key, value in card.protocol.items() if value != ""] + list(
+        card.notes
+    )
 
 
 def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) -> str:
@@ -73,7 +75,7 @@ def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) ->
             f"{facts['images_seen']:,} pictures seen in {facts['seconds'] / 60:.1f} minutes.",
             "",
         ]
-    lines += [f"Use it with `mezzotint show`, or in Python: `mezzotint.load(\"FOLDER\")`.", ""]
+    lines += ['Use it with `mezzotint show`, or in Python: `mezzotint.load("FOLDER")`.', ""]
     if card is not None:
         lines += ["| score | value | 95 % interval |", "|---|---|---|"]
         lines += [f"| {name} | {value} | {interval} |" for name, value, interval in table(card)]

@@ -1,7 +1,6 @@
 """The model folder: weights, recipe, card and a page for people. Loading it runs nothing that lies in it."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ def save(folder: Path, method: Method, recipe: Recipe, facts: dict[str, Any], pa
         (new / "recipe.json").write_text(recipe.to_json())
         (new / "README.md").write_text(page)
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(new, folder)
+        new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 

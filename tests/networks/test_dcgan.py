@@ -80,7 +80,12 @@ def test_tensorflows_tutorial_layer_by_layer(make_spec):
         # PyTorch's tutorial: 16 weights a kernel, 100 → 512 → 256 → 128 → 64 → 3 channels, two numbers a norm
         (64, 64, 512, 16 * (100 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + 2 * (512 + 256 + 128 + 64)),
         # The paper's figure 1: 100 → 1024 → 512 → 256 → 128 → 3
-        (64, 128, 1024, 16 * (100 * 1024 + 1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + 2 * (1024 + 512 + 256 + 128)),
+        (
+            64,
+            128,
+            1024,
+            16 * (100 * 1024 + 1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + 2 * (1024 + 512 + 256 + 128),
+        ),
         # 128 pixels: 100 → 1024 → 512 → 256 → 128 → 64 → 3
         (
             128,
@@ -95,7 +100,6 @@ def test_tensorflows_tutorial_layer_by_layer(make_spec):
 def test_generators_parameter_counts(side, width, most, total, make_spec, count):
     with torch.device("meta"):
         assert count(DcganGeneratorConfig(width=width, most=most).build(make_spec(side, 3), 100, 0)) == total
-    assert (side, width, total) != (64, 64, 0)
 
 
 def test_pytorchs_tutorial_has_its_published_size(make_spec, count):

@@ -57,9 +57,7 @@ def _settings(name: str) -> None:
     leaves(codec.encode(recipe), "")
 
 
-def check(
-    folder: str, /, *, size: int | None = None, crop: Crop = "center", json_lines: bool = False
-) -> None:
+def check(folder: str, /, *, size: int | None = None, crop: Crop = "center", json_lines: bool = False) -> None:
     """Tell before training what is in FOLDER and whether it is enough.
 
     Parameters

@@ -120,8 +120,8 @@ class _Bar:
         if sys.stdout.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[end]}"))
-            self._bar = Progress(*columns).__enter__()
+            what, end = TextColumn("{task.description}"), TextColumn("{task.fields[end]}")
+            self._bar = Progress(what, BarColumn(), MofNCompleteColumn(), end).__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -180,7 +180,7 @@ def _write(
             arrays["labels"] = np.array([model.spec.classes.index(c) for c in classes])
             arrays["classes"] = np.array(model.spec.classes)
         try:
-            np.savez_compressed(new, **arrays)
+            np.savez_compressed(new, allow_pickle=False, **arrays)
             new.replace(out)
         finally:
             new.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""One idea a file: networks and losses that make a Method."""

@@ -21,7 +21,7 @@ class ClassifierConfig(MethodConfig):
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes (Szegedy et al. 2016)."""
     flip_test: bool = False
-    """Average the logits of a picture and its mirror image when classifying; only where mirrored pictures are in the data."""
+    """Average the logits of a picture and its mirror image when classifying; for data that are mirrored in training."""
 
     def build(self, spec: DataSpec) -> "Classifier":
         """Raises UserError for data with fewer than two classes."""

@@ -68,8 +68,8 @@ class Gan(Method):
         c = self.config
         if self.discriminator.couples_pictures:
             raise UserError(
-                "method.turns=together needs a discriminator without batch norm (its pictures must not know of one another): "
-                "set method.discriminator.norm=none or method.turns=alternating"
+                "method.turns=together needs a discriminator without batch norm, so that its pictures do not know of "
+                "one another: set method.discriminator.norm=none or method.turns=alternating"
             )
         if self.objective.scale is None or c.penalty in ("gradient", "r1") or c.discriminator_steps != 1:
             raise UserError(

@@ -17,7 +17,7 @@ class Average:
     def __init__(self, method: Method, settings: Averaging) -> None:
         self.settings = settings
         self.method = copy.deepcopy(method).eval().requires_grad_(False)
-        self._ours = [t for t in (*self.method.parameters(), *self.method.buffers())]
+        self._ours = [*self.method.parameters(), *self.method.buffers()]
 
     @torch.no_grad()
     def update(self, method: Method, step: int, images: int, batch: int) -> None:
@@ -27,10 +27,10 @@ class Average:
         keep = 0.0
         if self.settings.share > 0:
             keep = 0.5 ** (batch * self.settings.every / (self.settings.share * images))
-        theirs = [t for t in (*method.parameters(), *method.buffers())]
+        theirs = [*method.parameters(), *method.buffers()]
         pairs = list(zip(self._ours, theirs, strict=True))
         smooth = [(a, b) for a, b in pairs if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in smooth], [b.detach() for _, b in smooth], 1 - keep)
+        torch._foreach_lerp_([a for a, _ in smooth], [b.detach() for _, b in smooth], 1 - keep)  # pyright: ignore[reportPrivateImportUsage]
         for a, b in pairs:
             if not a.is_floating_point():
                 a.copy_(b)

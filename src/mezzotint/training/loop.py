@@ -174,7 +174,7 @@ class Training:
         return State(self.recipe, method)
 
     def _timed_steps(self, execution: Execution, seconds: float) -> list[float]:
-        """Durations of real steps on a throw-away copy, the first two (which make the kernels) left out if they can be."""
+        """Durations of real steps on a throw-away copy; the first two, which make the kernels, are left out."""
         before = self.execution
         self.execution = execution
         _use_threads(execution)
@@ -323,7 +323,7 @@ class Training:
         self.save()
         self.journal.write("stopped", self.state.images, reason="non-finite")
         return (
-            f"loss or gradient was not finite in {self.recipe.nonfinite_limit} steps in a row (from {last} pictures on); "
+            f"loss or gradient was not finite in {self.recipe.nonfinite_limit} steps in a row (after {last} pictures); "
             f"{self.run.folder} keeps the last good state: resume it with a lower learning rate "
             f"(--set optimizer.lr=…) or --set clip_norm=1"
         )

@@ -97,7 +97,7 @@ class Muon(torch.optim.Optimizer):
         self.settings = settings
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Descend once in the gradients that are there."""
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]

@@ -53,7 +53,7 @@ class Run:
 
 
 def begin(folder: Path | None, recipe: Recipe, spec: DataSpec, digest: str) -> Run:
-    """A new run in `folder` (default: the next free readable name under runs/); an existing run is never overwritten."""
+    """A new run in `folder` (default: the next free readable name under runs/); never over an existing one."""
     folder = folder or _next_free(recipe)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(

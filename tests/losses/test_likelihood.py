@@ -1,0 +1,156 @@
+import mpmath
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import distributions
+
+from mezzotint.losses.likelihood import bernoulli, discretized_logistic, gaussian, gaussian_kl
+
+LEVELS = (torch.arange(256, dtype=torch.float64) / 127.5 - 1).view(256, 1, 1, 1)
+mpmath.mp.dps = 60
+
+
+def discretized_gaussian(mean, log_scale, images):
+    return gaussian(mean, images, log_scale)
+
+
+DISCRETIZED = pytest.mark.parametrize("of", [discretized_gaussian, discretized_logistic], ids=["gaussian", "logistic"])
+
+
+def log_probabilities(of, mean, log_scale, levels=LEVELS, dtype=torch.float64):
+    mean = torch.full(levels.shape, mean, dtype=dtype)
+    return of(mean, torch.full((1, 1, 1), log_scale, dtype=dtype), levels.to(dtype))
+
+
+def exact(of, mean, log_scale, level):
+    """With sixty decimals, from the cumulative distributions."""
+    m, s, x = mpmath.mpf(mean), mpmath.exp(log_scale), mpmath.mpf(level) / mpmath.mpf("127.5") - 1
+
+    def cumulative(t):
+        t = (t - m) / s
+        return mpmath.ncdf(t) if of is discretized_gaussian else 1 / (1 + mpmath.exp(-t))
+
+    half = mpmath.mpf(1) / 255
+    if x > m and level < 255:  # by symmetry, so that no digits are lost against one
+        x, level, m = 2 * m - x, 1, m
+    upper = cumulative(x + half) if level < 255 else mpmath.mpf(1)
+    lower = cumulative(x - half) if level > 0 else mpmath.mpf(0)
+    if level == 255:
+        return mpmath.log(cumulative(2 * m - x + half))
+    return mpmath.log(upper - lower)
+
+
+@DISCRETIZED
+@given(mean=st.floats(-1.5, 1.5), log_scale=st.floats(-12, 8))
+@settings(deadline=None, max_examples=40)
+def test_the_levels_probabilities_sum_to_one(of, mean, log_scale):
+    total = log_probabilities(of, mean, log_scale).exp().sum().item()
+    assert total == pytest.approx(1, abs=1e-8)
+
+
+@DISCRETIZED
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 3e-4)])
+@pytest.mark.parametrize("log_scale", [-7.0, -4.0, -2.0, 0.0, 1.0])
+@pytest.mark.parametrize("mean", [-1.25, -0.5, 0.001, 0.9])
+def test_against_sixty_decimals_out_to_the_tails(of, dtype, tolerance, mean, log_scale):
+    """In float32 a far tail is as exact as (x - mean)/s is, a near level as a difference of two near logarithms is."""
+    levels = [0, 1, 63, 127, 128, 200, 254, 255]
+    mean = torch.tensor(mean, dtype=dtype).item()
+    ours = log_probabilities(of, mean, log_scale, LEVELS[levels], dtype)
+    expected = torch.tensor([float(exact(of, mean, log_scale, level)) for level in levels], dtype=dtype)
+    torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_gaussian_is_the_difference_of_torchs_cumulative_distribution():
+    mean, log_scale, images = (
+        torch.randn(4, 3, 2, 2).double() / 4,
+        torch.randn(3, 1, 1).double() / 4 - 1,
+        LEVELS[100:148],
+    )
+    images = images.view(4, 3, 2, 2)
+    normal = distributions.Normal(mean, log_scale.exp().expand_as(mean))
+    expected = (normal.cdf(images + 1 / 255) - normal.cdf(images - 1 / 255)).log().flatten(1).sum(1)
+    torch.testing.assert_close(gaussian(mean, images, log_scale), expected)
+
+
+def test_logistic_is_the_difference_of_torchs_cumulative_distribution():
+    mean, log_scale, images = (
+        torch.randn(4, 3, 2, 2).double() / 4,
+        torch.randn(3, 1, 1).double() / 4 - 1,
+        LEVELS[100:148],
+    )
+    images = images.view(4, 3, 2, 2)
+    shape = [distributions.SigmoidTransform().inv, distributions.AffineTransform(mean, log_scale.exp())]
+    logistic = distributions.TransformedDistribution(
+        distributions.Uniform(torch.zeros_like(mean), torch.ones_like(mean)), shape
+    )
+    expected = (logistic.cdf(images + 1 / 255) - logistic.cdf(images - 1 / 255)).log().flatten(1).sum(1)
+    torch.testing.assert_close(discretized_logistic(mean, log_scale, images), expected)
+
+
+@DISCRETIZED
+def test_a_scale_may_belong_to_each_number(of):
+    mean, images = torch.randn(2, 3, 4, 4).double() / 4, LEVELS[80:176].view(2, 3, 4, 4)
+    channel = torch.tensor([-1.0, -2.0, 0.5]).double().view(3, 1, 1)
+    torch.testing.assert_close(of(mean, channel, images), of(mean, channel.expand(2, 3, 4, 4).clone(), images))
+
+
+@DISCRETIZED
+def test_certainty_costs_nothing(of):
+    """All the mass in one level: log 1."""
+    level = LEVELS[77:78]
+    assert of(level.clone(), torch.full((1, 1, 1), -30.0, dtype=torch.float64), level).item() == pytest.approx(0)
+
+
+@DISCRETIZED
+@pytest.mark.parametrize("log_scale", [-6.0, -3.0, 0.0])
+@pytest.mark.parametrize("mean", [-1.1, 0.003, 0.7])
+def test_gradients_by_mean_and_scale(of, mean, log_scale):
+    """Levels at both ends, beside the mean and far out (hundreds of scales at the smallest one)."""
+    images = LEVELS[[0, 1, 90, 128, 217, 254, 255]]
+    arguments = (torch.full_like(images, mean), torch.full_like(images, log_scale))
+    arguments = tuple(a.requires_grad_() for a in arguments)
+    # Finite differences of values as large as 1e5 nats are good to 1e-5 relative.
+    assert torch.autograd.gradcheck(lambda m, s: of(m, s, images), arguments, rtol=1e-4, atol=1e-3)
+
+
+@DISCRETIZED
+@given(mean=st.floats(-100, 100, width=32), log_scale=st.floats(-40, 40, width=32))
+@settings(deadline=None, max_examples=40)
+def test_float32_is_finite_for_whatever_a_decoder_says(of, mean, log_scale):
+    means = torch.full((256, 1, 1, 1), mean, requires_grad=True)
+    log_scales = torch.full((256, 1, 1, 1), log_scale, requires_grad=True)
+    value = of(means, log_scales, LEVELS.float())
+    value.sum().backward()
+    assert means.grad is not None
+    assert log_scales.grad is not None
+    assert value.isfinite().all()
+    assert (value <= 1e-4).all()
+    assert means.grad.isfinite().all()
+    assert log_scales.grad.isfinite().all()
+
+
+def test_bernoulli_by_its_definition():
+    images, q = LEVELS.view(4, 1, 8, 8), torch.rand(4, 1, 8, 8).double() * 0.98 + 0.01
+    p = (images + 1) / 2
+    expected = (p * q.log() + (1 - p) * (1 - q).log()).flatten(1).sum(1)
+    torch.testing.assert_close(bernoulli(q.logit(), images), expected)
+
+
+def test_bernoulli_of_black_and_white_is_torchs():
+    images, logits = torch.randn(4, 1, 3, 3).sign(), torch.randn(4, 1, 3, 3) * 5
+    expected = distributions.Bernoulli(logits=logits).log_prob((images + 1) / 2).flatten(1).sum(1)
+    torch.testing.assert_close(bernoulli(logits, images), expected)
+    logits = logits.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda at: bernoulli(at, images.double()), logits)
+
+
+def test_divergence_is_torchs():
+    mean, log_variance = torch.randn(2, 5, 7).double() * 3
+    posterior = distributions.Normal(mean, (log_variance / 2).exp())
+    expected = distributions.kl_divergence(posterior, distributions.Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(gaussian_kl(mean, log_variance), expected)
+    assert gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 3)).tolist() == [0, 0]
+    arguments = (mean.requires_grad_(), log_variance.requires_grad_())
+    assert torch.autograd.gradcheck(gaussian_kl, arguments)
