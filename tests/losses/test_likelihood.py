@@ -25,20 +25,19 @@ def log_probabilities(of, mean, log_scale, levels=LEVELS, dtype=torch.float64):
 
 def exact(of, mean, log_scale, level):
     """With sixty decimals, from the cumulative distributions."""
-    m, s, x = mpmath.mpf(mean), mpmath.exp(log_scale), mpmath.mpf(level) / mpmath.mpf("127.5") - 1
+    m, s, x, half = mpmath.mpf(mean), mpmath.exp(log_scale), mpmath.mpf(level) * 2 / 255 - 1, mpmath.mpf(1) / 255
+    lower, upper = (x - half - m) / s, (x + half - m) / s
 
     def cumulative(t):
-        t = (t - m) / s
         return mpmath.ncdf(t) if of is discretized_gaussian else 1 / (1 + mpmath.exp(-t))
 
-    half = mpmath.mpf(1) / 255
-    if x > m and level < 255:  # by symmetry, so that no digits are lost against one
-        x, level, m = 2 * m - x, 1, m
-    upper = cumulative(x + half) if level < 255 else mpmath.mpf(1)
-    lower = cumulative(x - half) if level > 0 else mpmath.mpf(0)
+    if level == 0:
+        return mpmath.log(cumulative(upper))
     if level == 255:
-        return mpmath.log(cumulative(2 * m - x + half))
-    return mpmath.log(upper - lower)
+        return mpmath.log(cumulative(-lower))
+    if x > m:  # mirrored, so that no digits are lost against one
+        lower, upper = -upper, -lower
+    return mpmath.log(cumulative(upper) - cumulative(lower))
 
 
 @DISCRETIZED
@@ -113,6 +112,19 @@ def test_gradients_by_mean_and_scale(of, mean, log_scale):
     arguments = tuple(a.requires_grad_() for a in arguments)
     # Finite differences of values as large as 1e5 nats are good to 1e-5 relative.
     assert torch.autograd.gradcheck(lambda m, s: of(m, s, images), arguments, rtol=1e-4, atol=1e-3)
+
+
+@DISCRETIZED
+@pytest.mark.parametrize("log_scale", [-8.0, -4.0, 0.0])
+@pytest.mark.parametrize("mean", [-30.0, -1.1, 0.003, 15.0])
+def test_gradients_in_float32_are_those_in_float64(of, mean, log_scale):
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        images = LEVELS[[0, 1, 90, 128, 217, 254, 255]].to(dtype)
+        arguments = [torch.full_like(images, value, requires_grad=True) for value in (mean, log_scale)]
+        gradients.append(torch.autograd.grad(of(*arguments, images).sum(), arguments))
+    expected = [g.float() for g in gradients[1]]
+    torch.testing.assert_close(list(gradients[0]), expected, rtol=1e-3, atol=1e-3)
 
 
 @DISCRETIZED

@@ -6,6 +6,8 @@ their values are log-probabilities and bits per dimension are comparable; the Be
 brightness as if it were a probability.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -32,13 +34,13 @@ def bernoulli(logits: Images, images: Images) -> PerPicture:
 def gaussian(mean: Images, images: Images, log_scale: LogScale) -> PerPicture:
     """Log-probability of the levels under a discretized Gaussian; `log_scale` is log sigma in units of [-1, 1]."""
     lower, upper, _ = _standardized(mean, images, log_scale)
-    # An interval right of the mean is mirrored to the left, where log_ndtr is exact however far out.
+    # An interval right of the mean is mirrored to the left, where the logarithm is exact however far out.
     right_of_mean = images > mean
     left, right = torch.where(right_of_mean, -upper, lower), torch.where(right_of_mean, -lower, upper)
-    log_left, log_right = torch.special.log_ndtr(left), torch.special.log_ndtr(right)
+    log_left, log_right = _log_cdf(left), _log_cdf(right)
     rounding = torch.finfo(log_left.dtype).eps
     inner = log_right + torch.log(-torch.expm1((log_left - log_right).clamp(max=-rounding)))
-    return _with_ends(images, inner, torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower))
+    return _with_ends(images, inner, _log_cdf(upper), _log_cdf(-lower))
 
 
 def discretized_logistic(mean: Images, log_scale: LogScale, images: Images) -> PerPicture:
@@ -52,6 +54,16 @@ def discretized_logistic(mean: Images, log_scale: LogScale, images: Images) -> P
     up, down = F.logsigmoid(upper), F.logsigmoid(-lower)
     inner = up + down + torch.log(-torch.expm1(-2 * HALF * inverse))
     return _with_ends(images, inner, up, down)
+
+
+def _log_cdf(x: Tensor) -> Tensor:
+    """Logarithm of the normal cumulative distribution.
+
+    torch's own log_ndtr has the right values, but its gradient left of -100 is noise in float32: exp(-x²/2 - log_ndtr).
+    """
+    near, far = x.clamp(min=-1), x.clamp(max=-1)
+    tail = torch.log(torch.special.erfcx(-far / math.sqrt(2)) / 2) - far.square() / 2
+    return torch.where(x < -1, tail, torch.special.log_ndtr(near))
 
 
 def _standardized(mean: Images, images: Images, log_scale: LogScale) -> tuple[Tensor, Tensor, Tensor]:
