@@ -116,6 +116,8 @@ class Recipe:
     """Stop early after so many milestones without a better validation score; 0 never does."""
     nonfinite_limit: int = 20
     """Steps in a row with a non-finite loss or gradient before the run stops; each one is refused."""
+    checkpoint_seconds: float = 60.0
+    """Seconds between two checkpoints: what a kill costs at most."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that cannot be trained with."""
@@ -150,6 +152,8 @@ def with_setting(recipe: Recipe, setting: str, kinds: codec.Kinds) -> Recipe:
         for group in recipe.optimizers:
             recipe = codec.changed(recipe, f"optimizers.{group}.{path.removeprefix('optimizer.')}", text, kinds)
         return recipe
-    if path == "budget.images" or path == "budget.minutes":
+    if path in ("budget.images", "budget.minutes"):
         raise UserError("the budget is set by --minutes or --images")
+    if path in ("data.source", "data.size", "data.channels", "data.crop"):
+        raise UserError(f"{path} is not set so: name the pictures after the recipe, and --size, --channels or --crop")
     return codec.changed(recipe, path, text, kinds)

@@ -34,13 +34,14 @@ def bernoulli(logits: Images, images: Images) -> PerPicture:
 def gaussian(mean: Images, images: Images, log_scale: LogScale) -> PerPicture:
     """Log-probability of the levels under a discretized Gaussian; `log_scale` is log sigma in units of [-1, 1]."""
     lower, upper, _ = _standardized(mean, images, log_scale)
+    darkest, brightest = _ends(images)
     # An interval right of the mean is mirrored to the left, where the logarithm is exact however far out.
-    right_of_mean = images > mean
-    left, right = torch.where(right_of_mean, -upper, lower), torch.where(right_of_mean, -lower, upper)
-    log_left, log_right = _log_cdf(left), _log_cdf(right)
+    mirrored = brightest | (~darkest & (images > mean))
+    log_right = _log_cdf(torch.where(mirrored, -lower, upper))
+    log_left = _log_cdf(torch.where(mirrored, -upper, lower))
     rounding = torch.finfo(log_left.dtype).eps
-    inner = log_right + torch.log(-torch.expm1((log_left - log_right).clamp(max=-rounding)))
-    return _with_ends(images, inner, _log_cdf(upper), _log_cdf(-lower))
+    less_left = torch.log(-torch.expm1((log_left - log_right).clamp(max=-rounding)))
+    return torch.where(darkest | brightest, log_right, log_right + less_left).flatten(1).sum(1)
 
 
 def discretized_logistic(mean: Images, log_scale: LogScale, images: Images) -> PerPicture:
@@ -53,17 +54,18 @@ def discretized_logistic(mean: Images, log_scale: LogScale, images: Images) -> P
     lower, upper, inverse = _standardized(mean, images, log_scale)
     up, down = F.logsigmoid(upper), F.logsigmoid(-lower)
     inner = up + down + torch.log(-torch.expm1(-2 * HALF * inverse))
-    return _with_ends(images, inner, up, down)
+    darkest, brightest = _ends(images)
+    return torch.where(darkest, up, torch.where(brightest, down, inner)).flatten(1).sum(1)
 
 
 def _log_cdf(x: Tensor) -> Tensor:
     """Logarithm of the normal cumulative distribution.
 
-    torch's own log_ndtr has the right values, but its gradient left of -100 is noise in float32: exp(-x²/2 - log_ndtr).
+    torch's own log_ndtr has the right values, but left of -100 its gradient exp(-x²/2 - log_ndtr) is noise in float32.
     """
     near, far = x.clamp(min=-1), x.clamp(max=-1)
     tail = torch.log(torch.special.erfcx(-far / math.sqrt(2)) / 2) - far.square() / 2
-    return torch.where(x < -1, tail, torch.special.log_ndtr(near))
+    return torch.where(x < -1, tail, torch.special.ndtr(near).log())
 
 
 def _standardized(mean: Images, images: Images, log_scale: LogScale) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,10 +75,9 @@ def _standardized(mean: Images, images: Images, log_scale: LogScale) -> tuple[Te
     return (centered - HALF) * inverse, (centered + HALF) * inverse, inverse
 
 
-def _with_ends(images: Images, inner: Images, low_end: Images, high_end: Images) -> PerPicture:
-    """The darkest and brightest level take the whole tail beyond them."""
-    value = torch.where(images < -1 + HALF, low_end, torch.where(images > 1 - HALF, high_end, inner))
-    return value.flatten(1).sum(1)
+def _ends(images: Images) -> tuple[Tensor, Tensor]:
+    """Where the darkest and the brightest level stand, which take the whole tail beyond them."""
+    return images < -1 + HALF, images > 1 - HALF
 
 
 def gaussian_kl(mean: Float[Tensor, "n latent"], log_variance: Float[Tensor, "n latent"]) -> PerPicture:

@@ -53,7 +53,7 @@ def transposed_convolution(inputs: int, outputs: int, kernel: Literal[4, 5], *, 
 
 
 class MapFromVector(nn.Module):
-    """A vector seen as a square feature map; channels last in memory, so that convolutions need no copy (1.07×)."""
+    """A vector seen as a square feature map; channels last in memory, so that convolutions need no copy."""
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class MapFromVector(nn.Module):
 
 
 class VectorFromMap(nn.Module):
-    """A feature map seen as a vector: the inverse of `MapFromVector` (1.1× in a discriminator against `Flatten`)."""
+    """A feature map seen as a vector: the inverse of `MapFromVector`, and as free of copies where channels are last."""
 
     def forward(self, feature_map: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
         """N × c × h × w to n × (h·w·c)."""

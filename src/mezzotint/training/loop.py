@@ -23,7 +23,7 @@ from mezzotint.data.loader import Batches
 from mezzotint.errors import UserError
 from mezzotint.method import Method, check_groups
 from mezzotint.recipe import Execution, Recipe
-from mezzotint.training import checkpoint, optimizers
+from mezzotint.training import checkpoint, memory, optimizers
 from mezzotint.training.averaging import Average
 from mezzotint.training.journal import Journal
 from mezzotint.training.plan import Plan
@@ -31,10 +31,11 @@ from mezzotint.training.probe import Pace, available_threads, default_device, se
 from mezzotint.training.run import Run
 from mezzotint.types import Batch, Phase
 
-CHECKPOINT_SECONDS = 60.0
 LOG_SECONDS = 1.0
 RESERVE = 0.03
 """Share of a budget of minutes that is kept for the last measuring and writing."""
+RESERVE_SECONDS = 3.0
+"""Kept for the same on top of that: loading the model again, drawing curves."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Training:
 
     def steps(self, stop: threading.Event) -> Iterator[Report]:
         """Train to the end of the plan, or until `stop` is set; the state is on disk when this returns."""
+        memory.keep_freed()
         resumed = checkpoint_of(self.run)
         self._settle()
         self.state = self._fresh_state()
@@ -153,7 +155,8 @@ class Training:
     def _seconds_for_training(self) -> float:
         """What is left of a budget of minutes for steps."""
         assert self.recipe.budget.minutes is not None
-        return max(1.0, self.recipe.budget.minutes * 60 * (1 - RESERVE) - self._elapsed())
+        seconds = self.recipe.budget.minutes * 60
+        return max(1.0, seconds * (1 - RESERVE) - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed())
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -228,7 +231,7 @@ class Training:
                 if recipe.budget.minutes and not done and now - revised > max(2.0, 0.04 * 60 * recipe.budget.minutes):
                     self._revise(window.rate)
                     revised = now
-            if done or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if done or time.monotonic() - saved > recipe.checkpoint_seconds:
                 self.save()
                 saved = time.monotonic()
 

@@ -1,0 +1,89 @@
+"""What every test stands on: shapes checked at run time, no network, a home of its own, one thread."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jaxtyping
+import pytest
+
+# Before anything of mezzotint is imported: every annotated shape is then checked at each call.
+_HOOK = jaxtyping.install_import_hook("mezzotint", "beartype.beartype")
+
+import torch  # noqa: E402
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden numbers anew, on purpose")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    named = os.environ.get("MEZZOTINT_DATA")
+    fashion = FASHION.is_dir() or bool(named and any(Path(named).rglob("*train-images*")))
+    for item in items:
+        if "fashion" in item.keywords and not fashion:
+            item.add_marker(pytest.mark.skip(reason="the Fashion-MNIST files are not on this machine"))
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="this machine has no GPU"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """A connection to anywhere but this machine is an error, not a flaky test."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in LOOPBACK:
+            raise AssertionError(f"a test wants to reach {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Decoded pictures, shared by all tests of a session: decoding is not what they test."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path) -> Iterator[Path]:
+    """No test reads or writes the home of who runs it."""
+    place = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(place))
+        patch.setenv("XDG_CACHE_HOME", str(place / ".cache"))
+        patch.setenv("MEZZOTINT_CACHE", str(cache_folder))
+        yield place
+
+
+@pytest.fixture
+def home(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, as a user who has just logged in."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def rewrite_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--rewrite-golden"))
+
+
+@pytest.fixture
+def restore_threads() -> Iterator[Callable[[], None]]:
+    """For tests whose code changes torch's thread count."""
+    yield lambda: torch.set_num_threads(1)
+    torch.set_num_threads(1)
