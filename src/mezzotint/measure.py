@@ -112,11 +112,45 @@ def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> 
     return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
 
 
-def sample_grid(method: Method, dataset: Dataset, count: int = 64) -> pictures.Pixels | None:
-    """Pictures of the fixed seeds 0, 1, 2 … as one sheet; None where the method does not generate."""
+ROWS = 8
+"""Of every sample grid."""
+
+
+def sample_grid(method: Method) -> pictures.Pixels | None:
+    """Pictures of the fixed seeds 0, 1, 2 … as one sheet of eight rows; None where the method does not generate.
+
+    A method trained by class has a column for each of up to twelve classes.
+    """
     if not isinstance(method, Generates):
         return None
-    return pictures.enlarged(pictures.grid(pictures.to_uint8(draw(method, range(count)))), 256)
+    classes = getattr(method, "classes", 0)
+    columns = classes if 0 < classes <= 12 else 8
+    drawn = draw(method, range(ROWS * columns))
+    return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 256)
+
+
+def telling_sheets(method: Method, dataset: Dataset, split: str = "test") -> dict[str, pictures.Pixels]:
+    """What shows best how good a method is, by caption: reconstructions under their pictures, the surest mistakes."""
+    sheets: dict[str, pictures.Pixels] = {}
+    with using(method):
+        if isinstance(method, Encodes):
+            images, labels = next(ordered(dataset, split, 16, _device(method)))
+            again = method.decode(method.encode(images, labels), labels)
+            pairs = pictures.to_uint8(torch.cat([images, again]))
+            sheets["test pictures above their reconstructions"] = pictures.grid(pairs, len(images))
+        if isinstance(method, Classifies) and (wrong := _surest_mistakes(method, dataset, split)) is not None:
+            sheets["test pictures that it is surest and wrong about"] = pictures.grid(pictures.to_uint8(wrong), 8)
+    return {caption: pictures.enlarged(sheet, 256) for caption, sheet in sheets.items()}
+
+
+def _surest_mistakes(method: Classifies, dataset: Dataset, split: str, count: int = 32) -> Images | None:
+    wrong: list[tuple[float, Tensor]] = []
+    for images, labels in ordered(dataset, split, 500, _device(method)):
+        assert labels is not None
+        top, said = method.classify(images).softmax(1).max(1)
+        wrong += [(float(top[i]), images[i]) for i in (said != labels).nonzero().flatten().tolist()]
+    wrong.sort(key=lambda pair: -pair[0])
+    return torch.stack([image for _, image in wrong[:count]]) if wrong else None
 
 
 def validation_score(method: Method, dataset: Dataset) -> Glance:

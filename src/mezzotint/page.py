@@ -12,7 +12,7 @@ from PIL import Image
 
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.measure import ScoreCard
+from mezzotint.measure import ROWS, ScoreCard
 from mezzotint.metrics.interval import Score
 from mezzotint.recipe import Recipe
 from mezzotint.training import journal
@@ -31,24 +31,29 @@ def write_whole(path: Path, text: str) -> None:
         new.unlink(missing_ok=True)
 
 
-def write(run: Run, card: ScoreCard, dataset: Dataset) -> None:
-    """Write curves.svg, samples/progress.png and report.html into the run's folder."""
+def write(run: Run, card: ScoreCard, dataset: Dataset, sheets: dict[str, pictures.Pixels]) -> None:
+    """Write curves.svg, samples/progress.png and report.html into the run's folder; `sheets` join its own pictures."""
     events = journal.read(run.journal_file)
     curves = _curves(events)
     drawing = plot(curves)
     write_whole(run.folder / "curves.svg", drawing)
-    strip = progress_strip(run)
-    sheets = _sheets(run, dataset, strip)
+    sheets = {**_sheets(run, dataset, progress_strip(run)), **sheets}
     write_whole(run.folder / "report.html", report(run, card, drawing, sheets, events))
 
 
-def table(card: ScoreCard) -> list[tuple[str, str, str]]:
-    """Rows of name, value and 95 % interval; the scores of single classes are left to score.json."""
-    return [
-        (name.replace("_", " "), number(s.value), f"{number(s.low)} to {number(s.high)}")
-        for name, s in card.scores.items()
-        if "[" not in name
-    ]
+COLUMNS = ("score", "value", "95 % interval", "real pictures reach")
+
+
+def table(card: ScoreCard) -> list[tuple[str, str, str, str]]:
+    """Rows of COLUMNS; the scores of single classes are left to score.json."""
+    rows: list[tuple[str, str, str, str]] = []
+    for name, score in card.scores.items():
+        if "[" in name or name.endswith("_floor"):
+            continue
+        floor = card.scores.get(f"{name}_floor")
+        interval = f"{number(score.low)} to {number(score.high)}"
+        rows.append((name.replace("_", " "), number(score.value), interval, number(floor.value) if floor else ""))
+    return rows
 
 
 def number(value: float) -> str:
@@ -60,9 +65,17 @@ def number(value: float) -> str:
 
 def protocol_lines(card: ScoreCard) -> list[str]:
     """The protocol that all scores of a card share, a line each, then its notes."""
-    return [f"{key.replace('_', ' ')}: {value}" for key, value in card.protocol.items() if value != ""] + list(
-        card.notes
-    )
+    facts = [(key.replace("_", " "), value) for key, value in card.protocol.items() if value != ""]
+    return [f"{key}: {_spoken(value)}" for key, value in facts] + list(card.notes)
+
+
+def _spoken(value: Any) -> str:
+    """Hashes by their first twelve figures, shapes with crosses."""
+    if isinstance(value, dict):
+        return ", ".join(map(_spoken, value.values()))
+    if isinstance(value, list):
+        return "×".join(map(str, value))
+    return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)
 
 
 def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) -> str:
@@ -77,8 +90,8 @@ def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) ->
         ]
     lines += ['Use it with `mezzotint show`, or in Python: `mezzotint.load("FOLDER")`.', ""]
     if card is not None:
-        lines += ["| score | value | 95 % interval |", "|---|---|---|"]
-        lines += [f"| {name} | {value} | {interval} |" for name, value, interval in table(card)]
+        lines += [f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in table(card)]
         lines += ["", "Measured so:", "", *[f"- {line}" for line in protocol_lines(card)], ""]
     return "\n".join(lines)
 
@@ -119,13 +132,13 @@ def plot(curves: dict[str, Curve]) -> str:
     return out.getvalue()
 
 
-def progress_strip(run: Run, across: int = 8) -> pictures.Pixels | None:
+def progress_strip(run: Run) -> pictures.Pixels | None:
     """The first pictures of every sample grid, milestone under milestone; None for a run that draws none."""
     paths = sorted(p for p in run.samples.glob("*.png") if p.stem.isdigit())
     if not paths:
         return None
     rows = [_as_pixels(Image.open(p)) for p in paths]
-    rows = [row[: row.shape[0] // across + 2] for row in rows]
+    rows = [row[: row.shape[0] // ROWS] for row in rows]
     strip = np.concatenate(rows)
     pictures.save_png(run.samples / "progress.png", strip)
     return strip
@@ -146,9 +159,6 @@ def _sheets(run: Run, dataset: Dataset, strip: pictures.Pixels | None) -> dict[s
     sheets["training pictures"] = pictures.enlarged(pictures.grid(np.asarray(real)), 256)
     if strip is not None:
         sheets["the same seeds, milestone under milestone"] = strip
-    for name in ("reconstructions", "mistakes"):
-        if (run.samples / f"{name}.png").is_file():
-            sheets[name] = _as_pixels(Image.open(run.samples / f"{name}.png"))
     return sheets
 
 
@@ -181,16 +191,17 @@ def report(
         for caption, pixels in sheets.items()
     )
     rows = "".join(
-        f'<tr><td>{html.escape(name)}</td><td class="n">{value}</td><td class="n">{interval}</td></tr>'
-        for name, value, interval in table(card)
+        f"<tr><td>{html.escape(name)}</td>" + "".join(f'<td class="n">{cell}</td>' for cell in cells) + "</tr>"
+        for name, *cells in table(card)
     )
+    head = "".join(f"<th>{column}</th>" for column in COLUMNS)
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in protocol_lines(card))
     svg = drawing[drawing.index("<svg") :]
     name = html.escape(run.folder.name)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{_STYLE}</style>'
         f"<h1>{name}</h1><p>{cost}.</p><h2>Pictures</h2>{figures}<h2>Scores</h2>"
-        f"<table><tr><th>score</th><th>value</th><th>95 % interval</th></tr>{rows}</table>"
+        f"<table><tr>{head}</tr>{rows}</table>"
         f"<h2>How they were measured</h2><ul>{lines}</ul>{_confusion(card)}<h2>Curves</h2>{svg}"
         f"<h2>What happened</h2><ul>{_happenings(events)}</ul></html>\n"
     )

@@ -148,6 +148,7 @@ def measure(
     from rich.table import Table
 
     from mezzotint import api, page
+    from mezzotint import measure as measuring
     from mezzotint.model import load
     from mezzotint.training.run import find
 
@@ -157,11 +158,12 @@ def measure(
     model = load(run)
     recipe = model.recipe if data is None else replace(model.recipe, data=replace(model.recipe.data, source=data))
     ruler = load(features) if features else None
-    card = model.measure(api.load_data(recipe), split=split, count=count, features=ruler, seed=seed)
+    dataset = api.load_data(recipe)
+    card = model.measure(dataset, split=split, count=count, features=ruler, seed=seed)
     api.write_card(place, card)
-    page.write(place, card, api.load_data(recipe))
+    page.write(place, card, dataset, measuring.telling_sheets(model.method, dataset, split))
     table = Table(box=None, pad_edge=False)
-    for title in ("score", "value", "95 % interval"):
+    for title in page.COLUMNS:
         table.add_column(title, justify="left" if title == "score" else "right")
     for row in page.table(card):
         table.add_row(*row)

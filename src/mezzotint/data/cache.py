@@ -11,12 +11,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mezzotint.data import decode
 from mezzotint.data.decode import Pixels, decode_into
 from mezzotint.errors import UserError
 
@@ -33,20 +38,31 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mezzotint"
 
 
-def load(entry: Path) -> tuple[Pixels, dict[str, Any]] | None:
-    """The pixels (memory-mapped, private to this process) and facts of an entry; None where it is absent or damaged."""
+@dataclass(frozen=True)
+class Entry:
+    """What the cache holds of one data set in one shape."""
+
+    pixels: Pixels
+    """Memory-mapped and private to this process."""
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def load(entry: Path) -> Entry | None:
+    """What an entry holds; None where it is absent or damaged."""
     try:
         facts = json.loads((entry / "facts.json").read_text())
         pixels = np.load(entry / "pixels.npy", mmap_mode="c", allow_pickle=False)
         if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8:
             return None
-        return pixels, facts
-    except (OSError, ValueError, KeyError, EOFError):
+        with np.load(entry / "arrays.npz", allow_pickle=False) as stored:
+            return Entry(pixels, {name: stored[name] for name in stored.files}, facts)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 
-def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> tuple[Pixels, dict[str, Any]]:
-    """Have `fill` write pixels.npy into a new folder and return the facts; then put it in place.
+def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> Entry:
+    """Have `fill` write pixels.npy and arrays.npz into a new folder and return the facts; then put it in place.
 
     Raises UserError where the cache cannot be written; nothing is left behind then.
     """
@@ -82,7 +98,9 @@ def _replace(new: Path, entry: Path) -> None:
 
 
 def _complaint(place: Path, error: OSError) -> str:
-    reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+    # numpy tells of a short write by its text alone.
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(error)
+    reason = "the disk is full" if full else (error.strerror or str(error))
     return f"the cache {place} cannot be written ({reason}): free space there or set MEZZOTINT_CACHE to another folder"
 
 
@@ -95,12 +113,12 @@ def decode_files(
     job = {"out": str(out), "size": size, "crop": crop, "max_pixels": max_pixels}
     numbered = list(enumerate(files))
     if len(files) <= FEW:
-        found = (decode_into(rows, job, index, path) for index, path in numbered)
+        found: Iterator[dict[str, Any]] = (decode_into(rows, job, index, path) for index, path in numbered)
     else:
         found = _in_processes(out.parent, job, numbered)
     results: list[dict[str, Any]] = [{} for _ in files]
     for done, result in enumerate(found, 1):
-        results[result["i"]] = result
+        results[int(result["i"])] = result
         if progress is not None:
             progress(done, len(files))
     rows.flush()
@@ -117,28 +135,26 @@ def _reserve(path: Path) -> None:
 def _in_processes(place: Path, job: dict[str, Any], numbered: list[tuple[int, str]]) -> Iterator[dict[str, Any]]:
     """Results of worker processes, as they come."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = []
-    for i in range(count):
-        job_file = place / f"job-{i}.json"
-        job_file.write_text(json.dumps({**job, "files": numbered[i::count]}))
-        command = [sys.executable, "-m", "mezzotint.data.decode", str(job_file)]
-        workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    workers = [_worker(place / f"job-{i}", {**job, "files": numbered[i::count]}) for i in range(count)]
     try:
-        # Workers take every count-th file, so their lines come at about the same pace.
-        for worker in workers:
-            assert worker.stdout is not None
-            for line in worker.stdout:
-                yield json.loads(line)
-        for worker in workers:
+        # One line of each in turn: they go at about the same pace, and none may wait for long on a full pipe.
+        for lines in zip_longest(*(worker.stdout for worker in workers if worker.stdout)):
+            yield from (json.loads(line) for line in lines if line)
+        for i, worker in enumerate(workers):
             if worker.wait() != 0:
-                assert worker.stderr is not None
-                raise OSError(f"a decoding process died: {worker.stderr.read().strip()[-200:]}")
+                said = (place / f"job-{i}.log").read_text(errors="replace").strip()
+                raise OSError(f"a decoding process died: {said[-200:] or worker.returncode}")
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
-            for stream in (worker.stdout, worker.stderr):
-                if stream is not None:
-                    stream.close()
-        for path in place.glob("job-*.json"):
+            worker.communicate()
+        for path in place.glob("job-*"):
             path.unlink()
+
+
+def _worker(job_file: Path, job: dict[str, Any]) -> subprocess.Popen[str]:
+    """A process that decodes; the script is started by its path, as `-m` would look for modules where the user is."""
+    job_file.write_text(json.dumps(job))
+    with job_file.with_suffix(".log").open("w") as log:
+        command = [sys.executable, decode.__file__, str(job_file)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)

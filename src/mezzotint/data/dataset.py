@@ -1,6 +1,7 @@
 """A data set ready to train on: bytes of one shape, labels, and splits that depend on each picture alone."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from mezzotint.data.sources import Arrays, ArraySource, Listing, locate
 from mezzotint.errors import UserError
 from mezzotint.types import DataSpec
 
+CROPS = ("center", "fit", "stretch")
 SPLITS = ("train", "validation", "test")
-FORMAT = 1
+FORMAT = 2
 """Part of every cache key: raised when the same files would be decoded to other bytes."""
 
 
@@ -50,6 +52,24 @@ class Dataset:
         return DataSpec(channels, height, width, self.classes, len(self.splits["train"]))
 
 
+@dataclass(frozen=True)
+class Origins:
+    """What the pictures of a data set were before they were brought to one shape; rows as in `Dataset.images`."""
+
+    paths: list[str]
+    """Relative to the folder; `#i` in a set that is read from arrays."""
+    content: np.ndarray
+    """Hex hash of each picture's own pixels."""
+    widths: np.ndarray
+    heights: np.ndarray
+    modes: np.ndarray
+    """Pillow's name of the kind of pixels."""
+    turned: np.ndarray
+    """Whether the EXIF orientation was not upright."""
+    others: int
+    """Files in the folder that are no pictures by their names."""
+
+
 def load(
     source: str | Path,
     *,
@@ -66,15 +86,31 @@ def load(
     arrays keep their shape and files take the power of two from 8 to 128 at or below their median short side.
     `channels` is 1 (grey) or 3; by default 1 where all pictures are grey. Raises UserError where nothing can be read.
     """
+    return load_with_origins(source, size, channels, crop, cache_folder, progress, max_pixels)[0]
+
+
+def load_with_origins(
+    source: str | Path,
+    size: int | None,
+    channels: int | None,
+    crop: str,
+    cache_folder: Path | None,
+    progress: cache.Progress | None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[Dataset, Origins]:
+    """What `load` gives, and what the pictures were before."""
+    _refuse_odd_shapes(size, channels, crop)
     place = cache_folder or cache.folder()
     found = locate(source, place)
     if isinstance(found, Listing):
-        entry_key = [f"{f.path} {f.bytes} {f.changed} {f.label} {f.split}" for f in found.files] + [str(max_pixels)]
+        # The folder is part of the key: unpacked archives have files of the same names, sizes and times.
+        entry_key = [f"{f.path} {f.bytes} {f.changed} {f.label} {f.split}" for f in found.files]
+        entry_key += [str(found.root.resolve()), str(max_pixels)]
         name = found.root.resolve().name or "pictures"
     else:
         entry_key, name = [found.key], found.name
     decided = repr((FORMAT, entry_key, size, channels, crop))
-    entry = place / "decoded" / hashlib.sha256(decided.encode()).hexdigest()[:32]
+    entry = place / "decoded" / hashlib.sha256(decided.encode(errors="surrogateescape")).hexdigest()[:32]
     stored = cache.load(entry)
     if stored is None:
         shape = (size, channels, crop)
@@ -82,15 +118,31 @@ def load(
             stored = cache.store(entry, lambda new: _fill_from_files(new, found, shape, max_pixels, progress))
         else:
             stored = cache.store(entry, lambda new: _fill_from_arrays(new, found, shape))
-    return _dataset(name, entry, *stored)
+    others = found.others if isinstance(found, Listing) else 0
+    return _dataset(name, stored), _origins(stored, others)
 
 
-def _dataset(name: str, entry: Path, images: Pixels, facts: dict[str, Any]) -> Dataset:
-    with np.load(entry / "labels.npz", allow_pickle=False) as stored:
-        labels = stored["labels"] if "labels" in stored.files else None
-        splits = {split: stored[split] for split in SPLITS}
-    skipped = tuple(Skipped(*pair) for pair in facts["skipped"])
-    return Dataset(name, images, labels, tuple(facts["classes"]), splits, facts["digest"], skipped)
+def _refuse_odd_shapes(size: int | None, channels: int | None, crop: str) -> None:
+    if size is not None and not 1 <= size <= 4096:
+        raise UserError(f"pictures cannot be brought to a size of {size}: name a number of pixels from 1 to 4096")
+    if channels not in (None, 1, 3):
+        raise UserError(f"pictures cannot have {channels} channels here: name 1 (grey) or 3 (RGB)")
+    if crop not in CROPS:
+        raise UserError(f"there is no crop {crop!r}: name one of {', '.join(CROPS)}")
+
+
+def _dataset(name: str, stored: cache.Entry) -> Dataset:
+    splits = {split: stored.arrays[split] for split in SPLITS}
+    skipped = tuple(Skipped(*pair) for pair in stored.facts["skipped"])
+    facts = stored.facts
+    labels = stored.arrays.get("labels")
+    return Dataset(name, stored.pixels, labels, tuple(facts["classes"]), splits, facts["digest"], skipped)
+
+
+def _origins(stored: cache.Entry, others: int) -> Origins:
+    arrays = stored.arrays
+    widths, heights = arrays["sides"].T
+    return Origins(stored.facts["paths"], arrays["content"], widths, heights, arrays["modes"], arrays["turned"], others)
 
 
 _Shape = tuple[int | None, int | None, str]
@@ -102,7 +154,15 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
     hashes = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in arrays.images]
     images = _brought_to(arrays.images, size, channels, crop)
     np.save(new / "pixels.npy", images)
-    return _finish(new, images, arrays.labels, arrays.classes, split(hashes, arrays.given), ())
+    n, h, w, c = arrays.images.shape
+    origin = {
+        "content": np.array(hashes),
+        "sides": np.tile(np.int32([w, h]), (n, 1)),
+        "modes": np.full(n, "L" if c == 1 else "RGB"),
+        "turned": np.zeros(n, bool),
+    }
+    given_splits = split(hashes, arrays.given)
+    return _finish(new, images, arrays.labels, arrays.classes, given_splits, (), origin, [f"#{i}" for i in range(n)])
 
 
 def _brought_to(images: Pixels, size: int | None, channels: int | None, crop: str) -> Pixels:
@@ -124,9 +184,9 @@ def _fill_from_files(
 ) -> dict[str, Any]:
     size, channels, crop = shape
     paths = [str(listing.root / f.path) for f in listing.files]
-    size = size or usual_size(paths)
+    side = size or usual_size(paths)
     out = new / "pixels.npy"
-    results = cache.decode_files(out, paths, size, channels or 3, crop, max_pixels, progress)
+    results = cache.decode_files(out, paths, side, channels or 3, crop, max_pixels, progress)
     kept = [i for i, r in enumerate(results) if "error" not in r]
     skipped = tuple(Skipped(listing.files[r["i"]].path, r["error"]) for r in results if "error" in r)
     if not kept:
@@ -142,19 +202,28 @@ def _fill_from_files(
     files = [listing.files[i] for i in kept]
     labels = np.array([f.label for f in files], np.int64) if listing.classes else None
     given = np.array([f.split for f in files]) if files[0].split else None
-    where = split([results[i]["content"] for i in kept], given)
-    return _finish(new, images, labels, listing.classes, where, skipped)
+    told = [results[i] for i in kept]
+    origin = {
+        "content": np.array([r["content"] for r in told]),
+        "sides": np.array([(r["width"], r["height"]) for r in told], np.int32),
+        "modes": np.array([r["mode"] for r in told]),
+        "turned": np.array([r["turned"] for r in told]),
+    }
+    where = split([r["content"] for r in told], given)
+    return _finish(new, images, labels, listing.classes, where, skipped, origin, [f.path for f in files])
 
 
 def usual_size(paths: Sequence[str]) -> int:
     """The power of two from 8 to 128 at or below the median short side of (up to 1,000 of) the pictures."""
     sides: list[int] = []
-    for path in paths[:: max(1, len(paths) // 1000)]:
-        try:
-            with Image.open(path) as image:
-                sides.append(min(image.size))
-        except Exception:  # what cannot be opened is named when it is decoded
-            continue
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for path in paths[:: max(1, len(paths) // 1000)]:
+            try:
+                with Image.open(path) as image:
+                    sides.append(min(image.size))
+            except Exception:  # what cannot be opened is named when it is decoded
+                continue
     median = float(np.median(sides)) if sides else 64
     return int(2 ** min(7, max(3, int(np.log2(median)))))
 
@@ -162,25 +231,35 @@ def usual_size(paths: Sequence[str]) -> int:
 def split(hashes: Sequence[str], given: np.ndarray | None) -> dict[str, np.ndarray]:
     """Indices of the three splits, decided for each picture by the hash of its content alone.
 
-    A tenth is test and a tenth validation; a given test split stays as it is and a twentieth of the given training
-    pictures is validation. Equal pictures are always together. Where a split would be empty (very few pictures), the
-    picture with the lowest hash that the others can spare goes there.
+    A tenth is test and a tenth validation, equal pictures together. Given splits stay as they are; where one of them
+    is missing, it is taken from the given training pictures: a tenth for test, a twentieth for validation.
+    Where a split would still be empty (very few pictures) and there are three different ones, the picture with the
+    lowest hash that others can spare goes there, with its copies; from given splits only training pictures do.
     """
     position = np.array([int(h[:13], 16) for h in hashes]) / 16.0**13
     where = np.full(len(hashes), "train", dtype="<U10")
-    if given is not None and "test" in given:
-        where[given == "test"] = "test"
-        own = given == "validation"
-        where[own if own.any() else (given != "test") & (position < 0.05)] = "validation"
-    else:
+    if given is None:
+        where[position < 0.2] = "validation"
         where[position < 0.1] = "test"
-        where[(position >= 0.1) & (position < 0.2)] = "validation"
-    for name in ("train", "test", "validation"):
-        if name not in where and len(set(hashes)) >= len(SPLITS):
-            spare = [s for s in SPLITS if len({h for h, w in zip(hashes, where, strict=True) if w == s}) > 1]
-            lowest = min((p, i) for i, p in enumerate(position) if where[i] in spare)[1]
-            where[np.array([h == hashes[lowest] for h in hashes])] = name
+    else:
+        spare = ~np.isin(given, ("validation", "test"))
+        where[~spare] = given[~spare]
+        if "validation" not in given:
+            where[spare & (position < 0.05)] = "validation"
+        if "test" not in given:
+            where[spare & (position >= 0.05) & (position < 0.15)] = "test"
+    _fill_empty(where, np.asarray(hashes), SPLITS if given is None else SPLITS[:1])
     return {name: np.flatnonzero(where == name) for name in SPLITS}
+
+
+def _fill_empty(where: np.ndarray, hashes: np.ndarray, givers: Sequence[str]) -> None:
+    """Change `where` so that no split is empty, as far as `givers` have more than one different picture."""
+    for name in SPLITS:
+        if name in where or len(np.unique(hashes)) < len(SPLITS):
+            continue
+        able = [giver for giver in givers if len(np.unique(hashes[where == giver])) > 1]
+        if able:
+            where[hashes == hashes[np.isin(where, able)].min()] = name
 
 
 def _finish(
@@ -190,12 +269,15 @@ def _finish(
     classes: tuple[str, ...],
     splits: dict[str, np.ndarray],
     skipped: tuple[Skipped, ...],
+    origin: dict[str, np.ndarray],
+    paths: list[str],
 ) -> dict[str, Any]:
     """Write what is not pixels; the facts of the entry."""
     if len(splits["train"]) == 0:
         raise UserError("there are no pictures to train on: at least three different ones are needed")
     arrays = dict(splits) if labels is None else {**splits, "labels": labels}
-    np.savez(new / "labels.npz", **arrays)
+    everything: dict[str, Any] = {**arrays, **origin}
+    np.savez(new / "arrays.npz", **everything)
     digest = hashlib.sha256(repr((images.shape, classes)).encode())
     for part in (images, *(arrays[name] for name in sorted(arrays))):
         digest.update(np.ascontiguousarray(part).data)
@@ -204,6 +286,7 @@ def _finish(
         "classes": list(classes),
         "digest": digest.hexdigest(),
         "skipped": [[s.path, s.reason] for s in skipped],
+        "paths": paths,
     }
 
 

@@ -1,7 +1,7 @@
 """Picture files to uint8 arrays, within limits; without torch, so that worker processes start fast.
 
-Run as a module it is such a worker: `python -m mezzotint.data.decode JOB` decodes the files that a job lists into rows
-of a memory-mapped array and prints one JSON line per file.
+Run as a script it is such a worker: `python decode.py JOB` decodes the files that a job lists into rows of a
+memory-mapped array and prints one JSON line per file.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,13 @@ class Decoded:
     content: str
     """Hex hash of the full picture's pixels, whatever file format they came in."""
     grey: bool
+    width: int
+    """As the file says, before it is turned, cropped or scaled."""
+    height: int
+    mode: str
+    """Pillow's name of the file's kind of pixels: `RGB`, `P`, `I;16`, `CMYK` and so on."""
+    turned: bool
+    """Whether its EXIF says that the camera was held sideways or upside down."""
 
 
 def picture_extensions() -> frozenset[str]:
@@ -47,23 +55,43 @@ def decode(path: Path, size: int | None, channels: int, crop: str, max_pixels: i
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                if image.width * image.height > max_pixels:
-                    raise ValueError(f"{image.width}×{image.height} is over the bound of {max_pixels} pixels")
-                full = upright_rgb(image)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, MemoryError, IndexError) as error:
+                width, height, mode = *image.size, image.mode
+                if width * height > max_pixels:
+                    raise ValueError(f"{width}×{height} is over the bound of {max_pixels} pixels")
+                turned = _orientation(image) != 1
+                full = upright_rgb(_drafted(image, size))
+            shaped = full if size is None else fitted(full, size, crop)
+    except Exception as error:  # damaged files make Pillow's readers raise nearly anything
         raise ValueError(str(error).replace(str(path), "it") or type(error).__name__) from None
     pixels = np.asarray(full)
     content = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
     grey = bool((pixels[..., :1] == pixels).all())
-    shaped = full if size is None else fitted(full, size, crop)
     if channels == 1:
-        return Decoded(np.asarray(shaped.convert("L"))[..., None], content, grey)
-    return Decoded(np.asarray(shaped), content, grey)
+        return Decoded(np.asarray(shaped.convert("L"))[..., None], content, grey, width, height, mode, turned)
+    return Decoded(np.asarray(shaped), content, grey, width, height, mode, turned)
+
+
+def _drafted(image: Image.Image, size: int | None) -> Image.Image:
+    """A large JPEG decoded at a half, quarter or eighth: 512 pixels, so that its hash is one for all usual sizes."""
+    if size is not None and image.format == "JPEG":
+        least = max(512, 2 * size)
+        image.draft(None, (least, least))
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 is upright, and what a damaged EXIF counts as."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except Exception:  # the pixels may be whole where the EXIF is not
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow picture as RGB: turned upright by its EXIF, 16 bits scaled to 8, alpha laid over white."""
-    image = ImageOps.exif_transpose(image) or image
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -73,10 +101,12 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: NDArray[np.generic], mode: str) -> Pixels:
-    """Sixteen-bit values by 257; other wide ones by their own range where they leave [0, 255]."""
-    numbers = np.nan_to_num(values.astype(np.float64))
+    """Sixteen-bit values by 257, floats up to 1 by 255; others by their own range where they leave [0, 255]."""
+    numbers = np.nan_to_num(values.astype(np.float64)).clip(-3e38, 3e38)
     if mode.startswith("I;16") or (mode == "I" and 255 < numbers.max() <= 65535 and numbers.min() >= 0):
         numbers = numbers / 257
+    elif mode == "F" and numbers.min() >= 0 and numbers.max() <= 1:
+        numbers = numbers * 255
     elif numbers.min() < 0 or numbers.max() > 255:
         low, high = numbers.min(), numbers.max()
         numbers = (numbers - low) * (255 / max(high - low, 1e-12))
@@ -91,20 +121,30 @@ def fitted(image: Image.Image, size: int, crop: str) -> Image.Image:
     if crop == "stretch":
         return image.resize((size, size), smooth)
     if crop == "fit":
-        return ImageOps.pad(image, (size, size), smooth, color="white")
+        return _padded(image, size, smooth)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.resize((size, size), smooth, box=(left, top, left + side, top + side))
 
 
-def decode_into(rows: Pixels, job: dict[str, object], index: int, path: str) -> dict[str, object]:
+def _padded(image: Image.Image, size: int, smooth: Image.Resampling) -> Image.Image:
+    """The whole picture in the middle of a white square; a sliver keeps at least one pixel of width."""
+    scale = size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    square = Image.new("RGB", (size, size), "white")
+    square.paste(image.resize((width, height), smooth), ((size - width) // 2, (size - height) // 2))
+    return square
+
+
+def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dict[str, Any]:
     """Decode one file of a job into its row; what there is to say about it."""
     try:
-        done = decode(Path(path), int(str(job["size"])), rows.shape[3], str(job["crop"]), int(str(job["max_pixels"])))
+        done = decode(Path(path), job["size"], rows.shape[3], job["crop"], job["max_pixels"])
     except ValueError as error:
         return {"i": index, "error": str(error)}
     rows[index] = done.pixels
-    return {"i": index, "content": done.content, "grey": done.grey}
+    told = {"width": done.width, "height": done.height, "mode": done.mode, "turned": done.turned}
+    return {"i": index, "content": done.content, "grey": done.grey, **told}
 
 
 def _work(job_file: str) -> None:

@@ -1,6 +1,5 @@
 """Between the house's floats and everybody's bytes: arrays, grids and PNG files."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def save_png(path: str | Path, pixels: Pixels) -> None:
     new = path.with_name(f".{path.name}.new")
     try:
         to_image(pixels).save(new, "PNG", optimize=True)
-        os.replace(new, path)
+        new.replace(path)
     finally:
         new.unlink(missing_ok=True)
 

@@ -9,8 +9,9 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -194,9 +195,9 @@ def read_npz(path: Path) -> Arrays:
 def read_idx(path: Path) -> np.ndarray:
     """An IDX file of unsigned bytes (LeCun's format), gzipped or not."""
     try:
-        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-        with opened as file:
-            data = file.read()
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
         zero, kind, dimensions = struct.unpack(">HBB", data[:4])
         shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
         if zero != 0 or kind != 8:
@@ -223,9 +224,10 @@ def _idx_in(folder: Path, name: str | None = None, classes: tuple[str, ...] | No
 def _read_idx_set(found: dict[str, Path], name: str, classes: tuple[str, ...] | None) -> Arrays:
     images = [read_idx(found[f"{part}-images"]) for part in ("train", "t10k")]
     labels = [read_idx(found[f"{part}-labels"]) for part in ("train", "t10k")]
-    for i, l in zip(images, labels, strict=True):
-        if i.ndim != 3 or l.ndim != 1 or len(i) != len(l):
-            raise UserError(f"the files of {name} do not belong together: {i.shape} pictures, {l.shape} labels")
+    for pictures, numbers in zip(images, labels, strict=True):
+        if pictures.ndim != 3 or numbers.ndim != 1 or len(pictures) != len(numbers) or len(pictures) == 0:
+            told = f"{pictures.shape} pictures, {numbers.shape} labels"
+            raise UserError(f"the files of {name} do not belong together: {told}")
     if classes is None:
         classes = FASHION_CLASSES if "fashion" in name else tuple(map(str, range(int(max(map(np.max, labels))) + 1)))
     given = np.repeat(["train", "test"], [len(i) for i in images])
@@ -235,7 +237,7 @@ def _read_idx_set(found: dict[str, Path], name: str, classes: tuple[str, ...] | 
 class _PlainUnpickler(pickle.Unpickler):
     """Admits arrays, bytes, text, numbers, lists and dicts; anything else is refused before it can run."""
 
-    ADMITTED = {
+    ADMITTED: ClassVar = {
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy", "ndarray"),
@@ -266,8 +268,7 @@ def _cifar_in(folder: Path) -> ArraySource | None:
     for ending in (".bin", ""):
         batches = [folder / f"data_batch_{i}{ending}" for i in range(1, 6)] + [folder / f"test_batch{ending}"]
         if all(p.is_file() for p in batches):
-            read = _read_cifar_binary if ending else _read_cifar_python
-            return ArraySource("cifar10", _files_key(batches), lambda: _cifar_arrays([read(p) for p in batches]))
+            return ArraySource("cifar10", _files_key(batches), partial(_cifar_arrays, batches))
     return None
 
 
@@ -287,7 +288,8 @@ def _read_cifar_python(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return rows, labels
 
 
-def _cifar_arrays(batches: list[tuple[np.ndarray, np.ndarray]]) -> Arrays:
+def _cifar_arrays(paths: list[Path]) -> Arrays:
+    batches = [_read_cifar_binary(p) if p.suffix else _read_cifar_python(p) for p in paths]
     images = np.concatenate([rows for rows, _ in batches]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     labels = np.concatenate([labels for _, labels in batches]).astype(np.int64)
     if labels.min() < 0 or labels.max() > 9:

@@ -41,6 +41,11 @@ class GanConfig(MethodConfig):
         gan = Gan(self, spec)
         if self.turns == "together":
             gan.check_together()
+        if self.penalty == "gradient" and gan.discriminator.couples_pictures:
+            raise UserError(
+                "method.penalty=gradient needs a discriminator without batch norm, since it asks for the slope at each "
+                "picture alone: set method.discriminator.norm=none"
+            )
         return gan
 
 

@@ -2,11 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mezzotint.training import lines
 
 
 class Journal:
@@ -17,6 +19,7 @@ class Journal:
 
     def __init__(self, folder: Path, purge_from: int | None = None) -> None:
         self.path = folder / "journal.jsonl"
+        lines.mend(self.path)
         self._file = self.path.open("a")
         self._events_folder = folder / "events"
         self._purge_from = purge_from
@@ -54,16 +57,8 @@ class Journal:
 def read(path: Path) -> list[dict[str, Any]]:
     """The events that hold: what a resumed run did over again replaces what it did the first time."""
     events: list[dict[str, Any]] = []
-    for event in _lines(path):
+    for event in lines.read(path):
         if event["event"] == "resume":
             events = [e for e in events if e["images"] <= event["images"]]
         events.append(event)
     return events
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue

@@ -372,7 +372,7 @@ class Training:
         """Draw a sample grid, take the validation score; True when the recipe's patience is at its end."""
         state = self.state
         method = state.average.method
-        grid = measure.sample_grid(method, self.dataset)
+        grid = measure.sample_grid(method)
         if grid is not None:
             pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
             self.journal.picture(state.images, "samples", grid)

@@ -10,6 +10,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mezzotint.training import lines
+
 
 @dataclass(frozen=True)
 class Leg:
@@ -25,7 +27,7 @@ class Plan:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.legs = [Leg(**fields) for fields in _whole_lines(path)]
+        self.legs = [Leg(**fields) for fields in lines.read(path)]
 
     @property
     def total(self) -> int:
@@ -52,19 +54,9 @@ class Plan:
         """Head for `total` pictures from here on; on disk when this returns."""
         progress = self.progress(images) if self.legs else 0.0
         leg = Leg(images, progress, max(total, images + 1))
-        with self.path.open("a+") as file:
-            file.write(end_of_torn_line(self.path) + json.dumps(asdict(leg)) + "\n")
+        lines.mend(self.path)
+        with self.path.open("a") as file:
+            file.write(json.dumps(asdict(leg)) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.legs.append(leg)
-
-
-def end_of_torn_line(path: Path) -> str:
-    """A line break where the file ends in the middle of a line, so that the next one is not lost with it."""
-    torn = path.is_file() and not path.read_bytes()[-1:] in (b"", b"\n")
-    return "\n" if torn else ""
-
-
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines that were written to their end; a torn one never took effect."""
-    return [] if not path.exists() else list(parsed(path.read_text().splitlines()))
