@@ -2,7 +2,10 @@
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,10 @@ import jaxtyping
 import pytest
 
 # Before anything of mezzotint is imported: every annotated shape is then checked at each call.
-_HOOK = jaxtyping.install_import_hook("mezzotint", "beartype.beartype")
+# An int will do for a float, as in PEP 484.
+_HOOK = jaxtyping.install_import_hook(
+    "mezzotint", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
 
 import torch  # noqa: E402
 
@@ -87,3 +93,63 @@ def restore_threads() -> Iterator[Callable[[], None]]:
     """For tests whose code changes torch's thread count."""
     yield lambda: torch.set_num_threads(1)
     torch.set_num_threads(1)
+
+
+class StopAfter(threading.Event):
+    """Asks a training to stop after so many steps, as Ctrl-C does."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.left = steps
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+STEADY = {"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1}
+"""Execution without a probe: the same arithmetic each time."""
+
+
+@pytest.fixture(scope="session")
+def digits(cache_folder: Path) -> Any:
+    from mezzotint.data import dataset
+
+    return dataset.load("digits", cache_folder=cache_folder)
+
+
+@pytest.fixture(scope="session")
+def make_recipe(digits: Any) -> Callable[..., Any]:
+    """A recipe of the catalog on digits: few pictures a batch, no probe, no milestones, a budget of pictures."""
+    from mezzotint import catalog
+    from mezzotint.recipe import Budget, Execution
+
+    def make(name: str, *settings: str, steps: int = 4, batch: int = 16, **changes: Any) -> Any:
+        from mezzotint.recipe import with_setting
+
+        recipe = catalog.recipe(name, digits.spec, 1.0)
+        recipe = replace(recipe, batch=batch, budget=Budget(images=steps * batch), execution=Execution(**STEADY))
+        recipe = replace(recipe, **{"milestones": 0, **changes})
+        for setting in settings:
+            recipe = with_setting(recipe, setting, catalog.kinds())
+        return recipe
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train_in(digits: Any) -> Callable[..., Any]:
+    """Train a recipe in a folder (a new run there, or on with the old one), for so many steps or to its end."""
+    from mezzotint import catalog
+    from mezzotint.training import run as runs
+    from mezzotint.training.loop import Training
+
+    def train(folder: Path, recipe: Any = None, steps: int | None = None, dataset: Any = None) -> Any:
+        data = dataset or digits
+        run = runs.find(folder) if recipe is None else runs.begin(folder, recipe, data.spec, data.digest)
+        training = Training(run, recipe or run.recipe(catalog.kinds()), data, time.monotonic())
+        for _ in training.steps(threading.Event() if steps is None else StopAfter(steps)):
+            pass
+        return training
+
+    return train

@@ -13,9 +13,10 @@ from mezzotint import catalog, measure, page, snapshot
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
+from mezzotint.files import write_whole
 from mezzotint.measure import ScoreCard
 from mezzotint.recipe import Budget, Recipe, with_setting
-from mezzotint.training import loop
+from mezzotint.training import optimizers
 from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training
 from mezzotint.training.run import Run
@@ -84,8 +85,7 @@ def train(
 def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -> tuple[Run, Recipe, Dataset]:
     """The new run's folder, its recipe and the data, ready to train."""
     budget = asked.budget()
-    if name not in catalog.RECIPES:
-        catalog.recipe(name, None, 0)  # pyright: ignore[reportArgumentType]  # raises with the nearest right name
+    catalog.entry(name)  # a wrong name is said before the data are decoded
     dataset = data.load(source, size=asked.size, channels=asked.channels, crop=asked.crop, progress=progress)
     recipe = catalog.recipe(name, dataset.spec, budget.minutes or 10.0)
     location = str(Path(source).expanduser().resolve()) if Path(source).expanduser().exists() else str(source)
@@ -99,8 +99,20 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
     recipe = replace(recipe, data=pictures, budget=budget, seed=asked.seed)
     for setting in asked.settings:
         recipe = with_setting(recipe, setting, catalog.kinds())
-    recipe.method.build(dataset.spec)  # what does not fit is said before a folder is made
+    _try_out(recipe, dataset)
     return runs.begin(asked.out, recipe, dataset.spec, dataset.digest), recipe, dataset
+
+
+def _try_out(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise UserError for settings that no step could be taken with, before a folder is made."""
+    if len(dataset.splits["train"]) == 0:
+        raise UserError("there is no picture to train on; add more")
+    try:
+        method = recipe.method.build(dataset.spec).to(recipe.execution.device or "cpu")
+        for name, group in method.groups().items():
+            optimizers.build(recipe.optimizers[name], group)
+    except (RuntimeError, ValueError, AssertionError, ZeroDivisionError, IndexError) as error:
+        raise UserError(f"the settings of the recipe do not fit: {str(error).splitlines()[0]}") from None
 
 
 def resume(folder: str | Path, show: Show | None = None) -> Run:
@@ -166,9 +178,9 @@ def facts_of(training: Training) -> dict[str, Any]:
 
 def write_card(run: Run, card: ScoreCard) -> None:
     """Put the score card into the run and onto the model's page."""
-    page.write_whole(run.folder / "score.json", card.to_json())
+    write_whole(run.folder / "score.json", card.to_json())
     stored = snapshot.load(run.snapshot, catalog.kinds())
-    page.write_whole(run.snapshot / "README.md", page.model_card(stored.recipe, card, stored.card))
+    write_whole(run.snapshot / "README.md", page.model_card(stored.recipe, card, stored.card))
 
 
 @contextmanager
@@ -190,6 +202,3 @@ def stopped_by_signals() -> Iterator[threading.Event]:
     finally:
         for s, action in before.items():
             signal.signal(s, action)
-
-
-__all__ = ["Asked", "Interrupted", "loop", "prepare", "resume", "train", "train_run"]

@@ -37,12 +37,18 @@ RECIPES: dict[str, Entry] = {
 }
 
 
-def recipe(name: str, spec: "DataSpec", minutes: float = 10.0) -> "Recipe":
-    """The recipe called `name` for these data and this budget; raises UserError with the nearest right name."""
+def entry(name: str) -> Entry:
+    """The line of the recipe called `name`; raises UserError with the nearest right name."""
     if name not in RECIPES:
         raise UserError(f"there is no recipe {name!r}: {codec.nearest(name, RECIPES)}")
+    return RECIPES[name]
+
+
+def recipe(name: str, spec: "DataSpec", minutes: float = 10.0) -> "Recipe":
+    """The recipe called `name` for these data and this budget; raises UserError with the nearest right name."""
+    module = entry(name).module
     function: Callable[[DataSpec, float], Recipe] = getattr(
-        import_module(f"mezzotint.recipes.{RECIPES[name].module}"), name.replace("-", "_")
+        import_module(f"mezzotint.recipes.{module}"), name.replace("-", "_")
     )
     return function(spec, minutes)
 

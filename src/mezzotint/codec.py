@@ -9,7 +9,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from mezzotint.errors import UserError
@@ -24,7 +24,7 @@ def kind_of(cls: type) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__.removesuffix("Config")).lower()
 
 
-def nearest(word: str, choices: typing.Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or the choices where nothing is near."""
     known = sorted(choices)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)

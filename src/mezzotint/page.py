@@ -12,6 +12,7 @@ from PIL import Image
 
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
+from mezzotint.files import write_whole
 from mezzotint.measure import ROWS, ScoreCard
 from mezzotint.metrics.interval import Score
 from mezzotint.recipe import Recipe
@@ -19,16 +20,6 @@ from mezzotint.training import journal
 from mezzotint.training.run import Run
 
 Curve = tuple[list[int], list[float]]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is the old one or the new one, never half of it."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_text(text)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def write(run: Run, card: ScoreCard, dataset: Dataset, sheets: dict[str, pictures.Pixels]) -> None:

@@ -55,6 +55,14 @@ class Optimizer:
     l2: float = 0.0
     """Weight of the penalty sum w² on weights (not on biases and norms)."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that nothing can descend with."""
+        numbers = (self.lr, self.vector_lr, self.momentum, self.eps, self.weight_decay, self.l1, self.l2)
+        if not all(0 <= x < float("inf") for x in numbers):
+            raise ValueError("the numbers of an optimizer must be finite and not negative")
+        if len(self.betas) != 2 or not all(0 <= x < 1 for x in self.betas):
+            raise ValueError("betas are two numbers from 0 to below 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -80,6 +88,11 @@ class Averaging:
     every: int = 1
     """Steps between two updates of the average."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a half-life below zero or no steps between updates."""
+        if self.share < 0 or self.every < 1:
+            raise ValueError("averaging.share must not be negative and averaging.every at least 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
@@ -90,6 +103,11 @@ class Execution:
     channels_last: bool | None = None
     threads: int | None = None
     """Given by the user, it is kept; chosen by the probe, it follows the load of the machine."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for fewer than one thread."""
+        if self.threads is not None and self.threads < 1:
+            raise ValueError("execution.threads must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

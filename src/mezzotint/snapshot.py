@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from mezzotint import codec
-from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
+from mezzotint.files import write_tensors
 from mezzotint.method import Method
 from mezzotint.recipe import Recipe, from_json
 from mezzotint.types import DataSpec
@@ -40,9 +40,7 @@ def save(folder: Path, method: Method, recipe: Recipe, facts: dict[str, Any], pa
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
-        weights = {name: t.detach().cpu().contiguous() for name, t in method.state_dict().items()}
-        save_file(weights, new / "weights.safetensors")
-        digest = file_digest(new / "weights.safetensors")
+        digest = write_tensors(new / "weights.safetensors", method.state_dict())
         card = {"format": FORMAT, "weights": digest, "spec": asdict(method.spec), **facts}
         (new / "card.json").write_text(json.dumps(card, indent=1))
         (new / "recipe.json").write_text(recipe.to_json())

@@ -13,7 +13,7 @@ def main() -> None:
     from mezzotint.errors import UserError
 
     try:
-        app()
+        app(sys.argv[1:])
     except UserError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:

@@ -43,10 +43,17 @@ def generate(
         raise UserError("--count must be at least 1")
     _check_out(out)
     model = load(run)
-    named = [classes[i % len(classes)] for i in range(count)] if classes else None
+    named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     images = model.generate(range(seed, seed + count), named)
     _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model)
     print(f"{count} pictures in {out}")
+
+
+def _usual_classes(model: "Model", seed: int, count: int) -> list[str] | None:
+    """All classes in turn, for a model trained by class."""
+    if not getattr(model.method, "classes", 0):
+        return None
+    return [model.spec.classes[s % len(model.spec.classes)] for s in range(seed, seed + count)]
 
 
 def classify(

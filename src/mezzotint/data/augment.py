@@ -28,7 +28,8 @@ class Augment:
 
 def augment(images: Images, uniforms: Tensor, config: Augment) -> Images:
     """`images` changed as `config` says; row i of `uniforms` (n × NUMBERS, in [0, 1)) decides for picture i alone."""
-    u = uniforms.to(images.device, images.dtype)
+    # Rounded to float32 a number just under 1 becomes 1, which would reach past the last window.
+    u = uniforms.to(images.device, images.dtype).clamp(max=1 - torch.finfo(images.dtype).eps)
     if config.flip:
         images = torch.where((u[:, 0] < 0.5).view(-1, 1, 1, 1), images.flip(-1), images)
     if config.shift:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from mezzotint.data.decode import Pixels, decode_into
 from mezzotint.errors import UserError
 
 Progress = Callable[[int, int], None]
+DAY = 86_400
+"""Seconds after which what lies under a temporary name belongs to nobody."""
 FEW = 256
 """So many files are decoded faster than worker processes start."""
 
@@ -55,7 +58,8 @@ def load(entry: Path) -> Entry | None:
         pixels = np.load(entry / "pixels.npy", mmap_mode="c", allow_pickle=False)
         if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8:
             return None
-        with np.load(entry / "arrays.npz", allow_pickle=False) as stored:
+        # Opened here, because numpy leaves a broken archive open.
+        with (entry / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return Entry(pixels, {name: stored[name] for name in stored.files}, facts)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
@@ -68,6 +72,7 @@ def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> Entry:
     """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
+        _clear_left_over(entry.parent)
         new = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
     except OSError as error:
         raise UserError(_complaint(entry.parent, error)) from None
@@ -83,6 +88,16 @@ def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> Entry:
     if found is None:
         raise UserError(f"the cache entry {entry} cannot be read back; delete it and try again")
     return found
+
+
+def _clear_left_over(place: Path) -> None:
+    """Remove what processes that were killed have left: folders under temporary names that are a day old."""
+    for left in place.glob(".new-*"):
+        try:
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:  # another process was faster
+            continue
 
 
 def _replace(new: Path, entry: Path) -> None:

@@ -157,7 +157,7 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
     n, h, w, c = arrays.images.shape
     origin = {
         "content": np.array(hashes),
-        "sides": np.tile(np.int32([w, h]), (n, 1)),
+        "sides": np.tile(np.array([w, h], np.int32), (n, 1)),
         "modes": np.full(n, "L" if c == 1 else "RGB"),
         "turned": np.zeros(n, bool),
     }
@@ -184,7 +184,7 @@ def _fill_from_files(
 ) -> dict[str, Any]:
     size, channels, crop = shape
     paths = [str(listing.root / f.path) for f in listing.files]
-    side = size or usual_size(paths)
+    side = usual_size(paths) if size is None else size
     out = new / "pixels.npy"
     results = cache.decode_files(out, paths, side, channels or 3, crop, max_pixels, progress)
     kept = [i for i, r in enumerate(results) if "error" not in r]
@@ -259,7 +259,7 @@ def _fill_empty(where: np.ndarray, hashes: np.ndarray, givers: Sequence[str]) ->
             continue
         able = [giver for giver in givers if len(np.unique(hashes[where == giver])) > 1]
         if able:
-            where[hashes == hashes[np.isin(where, able)].min()] = name
+            where[hashes == min(hashes[np.isin(where, able)])] = name
 
 
 def _finish(

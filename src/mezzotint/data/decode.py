@@ -19,6 +19,9 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 100_000_000
 """A larger picture is refused before it is decoded (a 100-megapixel RGB picture takes 300 MB)."""
 
+TRANSPARENT = " transparent"
+"""Added to the mode of a picture that has a transparent color without an alpha channel."""
+
 Pixels = NDArray[np.uint8]
 
 
@@ -55,7 +58,7 @@ def decode(path: Path, size: int | None, channels: int, crop: str, max_pixels: i
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                width, height, mode = *image.size, image.mode
+                (width, height), mode = image.size, image.mode + TRANSPARENT * ("transparency" in image.info)
                 if width * height > max_pixels:
                     raise ValueError(f"{width}×{height} is over the bound of {max_pixels} pixels")
                 turned = _orientation(image) != 1

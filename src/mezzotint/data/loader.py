@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mezzotint.data.augment import NUMBERS, Augment, augment
 from mezzotint.data.dataset import Dataset
+from mezzotint.errors import UserError
 from mezzotint.ops.noise import keyed_uniform
 from mezzotint.types import Images, Labels
 
@@ -15,7 +16,10 @@ __all__ = ["Augment", "Batches", "ordered"]
 
 
 class Batches:
-    """An endless stream of a split's pictures; each epoch in its own order, each picture augmented by its own key."""
+    """An endless stream of a split's pictures; each epoch in its own order, each picture augmented by its own key.
+
+    Raises UserError where the split is empty or pictures cannot be shifted so far.
+    """
 
     def __init__(
         self,
@@ -26,6 +30,7 @@ class Batches:
         augment: Augment = Augment(),
         device: torch.device = torch.device("cpu"),
     ) -> None:
+        _refuse_impossible(dataset, split, batch, augment)
         self.rows = torch.from_numpy(dataset.splits[split])
         self.count = len(self.rows)
         self.batch, self.seed, self.device, self.config = batch, seed, device, augment
@@ -60,6 +65,18 @@ class Batches:
             permutation = torch.randperm(self.count, generator=torch.Generator().manual_seed(key))
             self._orders = {e: p for e, p in self._orders.items() if e == epoch - 1} | {epoch: permutation}
         return self._orders[epoch]
+
+
+def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augment) -> None:
+    if len(dataset.splits[split]) == 0:
+        raise UserError(f"{dataset.name} has no {split} pictures: add pictures, at least three different ones")
+    if batch < 1:
+        raise UserError(f"a batch of {batch} pictures is not possible: set batch to 1 or more")
+    side = min(dataset.images.shape[1:3])
+    if not 0 <= augment.shift < side:
+        raise UserError(
+            f"pictures of {side} pixels cannot be shifted by {augment.shift}: set shift from 0 to {side - 1}"
+        )
 
 
 def ordered(

@@ -63,6 +63,8 @@ def read_pictures(paths: Sequence[str | Path], size: int, channels: int, crop: s
     """Files as n × size × size × channels; raises UserError naming the first that cannot be read."""
     read: list[Pixels] = []
     for path in paths:
+        if not Path(path).is_file():
+            raise UserError(f"there is no picture {path}")
         try:
             read.append(decode(Path(path), size, channels, crop, MAX_PIXELS).pixels)
         except ValueError as error:

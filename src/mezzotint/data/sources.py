@@ -128,27 +128,39 @@ def list_folder(root: Path) -> Listing:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Files that are not hidden, with their sizes; a folder that links back to one above is entered once."""
-    seen: set[tuple[int, int]] = set()
-    waiting = [("", str(root))]
-    while waiting:
-        prefix, folder = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    try:
-                        stat = entry.stat()
-                    except OSError:
-                        continue
-                    if entry.is_file():
-                        yield prefix + entry.name, stat
-                    elif entry.is_dir() and (stat.st_dev, stat.st_ino) not in seen:
-                        seen.add((stat.st_dev, stat.st_ino))
-                        waiting.append((f"{prefix}{entry.name}/", entry.path))
-        except PermissionError:
+    """Files that are not hidden, with their sizes; each folder is entered once, by its own name rather than a link."""
+    status = root.stat()
+    seen = {(status.st_dev, status.st_ino)}
+    folders, links = [("", str(root))], list[tuple[str, str]]()
+    while folders or links:
+        prefix, folder = folders.pop() if folders else links.pop(0)
+        status = Path(folder).stat()
+        if prefix and (status.st_dev, status.st_ino) in seen:
             continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in _entries(folder):
+            if entry.is_file():
+                yield prefix + entry.name, entry.stat()
+            elif entry.is_dir():
+                (links if entry.is_symlink() else folders).append((f"{prefix}{entry.name}/", entry.path))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder by name, without hidden things and links to nowhere; nothing where reading is forbidden."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except PermissionError:
+        return []
+    return [entry for entry in visible if _exists(entry)]
+
+
+def _exists(entry: os.DirEntry[str]) -> bool:
+    try:
+        entry.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _given_splits(paths: list[str]) -> bool:
@@ -169,20 +181,28 @@ def _classes(paths: list[str], depth: int) -> tuple[str, ...]:
 def read_npz(path: Path) -> Arrays:
     """`images` uint8 n×h×w or n×h×w×c, and where there are any `labels`, `classes` and `split`."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, because numpy leaves a broken archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zlib.error, EOFError, KeyError) as error:
+    except Exception as error:  # a broken archive makes numpy and zipfile raise nearly anything
         raise UserError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from None
     images = arrays.get("images")
     if images is None or images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise UserError(f"{path} must hold `images`, uint8 n×h×w or n×h×w×c")
     images = images[..., None] if images.ndim == 3 else images
-    if images.shape[3] not in (1, 3) or len(images) == 0:
-        raise UserError(f"{path}: `images` must have 1 or 3 channels in their last axis and hold at least one picture")
+    if images.shape[3] not in (1, 3) or images.size == 0:
+        raise UserError(f"{path}: `images` must have 1 or 3 channels in their last axis and hold at least one pixel")
     labels, given = arrays.get("labels"), arrays.get("split")
     for name, array in (("labels", labels), ("split", given)):
-        if array is not None and len(array) != len(images):
-            raise UserError(f"{path}: `{name}` has {len(array)} entries for {len(images)} pictures")
+        if array is not None and array.shape != (len(images),):
+            raise UserError(
+                f"{path}: `{name}` has {'×'.join(map(str, array.shape)) or 1} entries for {len(images)} pictures"
+            )
+    if given is not None:
+        odd = sorted(set(map(str, given)) - set(SPLIT_FOLDERS))
+        if odd:
+            raise UserError(f"{path}: `split` says {odd[0]!r} where it must say train, validation or test")
+        given = np.array([SPLIT_FOLDERS[str(name)] for name in given])
     if labels is None:
         return Arrays(images, None, (), given)
     found, numbers = np.unique(labels, return_inverse=True)
@@ -230,6 +250,9 @@ def _read_idx_set(found: dict[str, Path], name: str, classes: tuple[str, ...] | 
             raise UserError(f"the files of {name} do not belong together: {told}")
     if classes is None:
         classes = FASHION_CLASSES if "fashion" in name else tuple(map(str, range(int(max(map(np.max, labels))) + 1)))
+    most = max(int(numbers.max()) for numbers in labels)
+    if most >= len(classes):
+        raise UserError(f"the files of {name} are damaged: label {most} where there are {len(classes)} classes")
     given = np.repeat(["train", "test"], [len(i) for i in images])
     return Arrays(np.concatenate(images)[..., None], np.concatenate(labels).astype(np.int64), classes, given)
 
@@ -258,7 +281,7 @@ def read_plain_pickle(path: Path) -> dict[bytes, Any]:
     """A CIFAR batch of the Python version; raises UserError where it holds anything but plain data."""
     try:
         batch = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        return {k.encode() if isinstance(k, str) else k: v for k, v in batch.items()}
+        return {k.encode() if isinstance(k, str) else k: v for k, v in batch.items() if isinstance(k, (str, bytes))}
     except Exception as error:
         raise UserError(f"{path} is not a plain CIFAR batch, and was not opened: {error}") from None
 

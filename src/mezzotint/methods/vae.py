@@ -41,6 +41,8 @@ class Vae(Method):
     """One phase, one group: encoder and decoder together."""
 
     phases = (Phase("fit", trains=("autoencoder",)),)
+    log_scale: Tensor
+    """Of the Gaussian and logistic likelihoods, one per channel (Rybkin et al. 2021)."""
 
     def __init__(self, config: VaeConfig, spec: DataSpec) -> None:
         super().__init__()
@@ -48,9 +50,11 @@ class Vae(Method):
         self.classes = len(spec.classes) if config.conditional else 0
         self.encoder = config.encoder.build(spec, config.latent, self.classes)
         self.decoder = config.decoder.build(spec, config.latent, self.classes, outputs=1)
-        self.log_scale = nn.Parameter(torch.full((spec.channels, 1, 1), -2.0))
-        """Of the Gaussian and logistic likelihoods, one per channel (Rybkin et al. 2021); unused by Bernoulli."""
-        self.log_scale.requires_grad_(config.likelihood != "bernoulli")
+        scale = torch.full((spec.channels, 1, 1), -2.0)
+        if config.likelihood == "bernoulli":  # has no scale: nothing to learn
+            self.register_buffer("log_scale", scale)
+        else:
+            self.log_scale = nn.Parameter(scale)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """All parameters are one group."""

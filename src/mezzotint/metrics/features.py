@@ -3,7 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ GAIN = 10.0
 """Brings the features of ordinary pictures to about unit deviation, where the cubic kernel of KID is not linear."""
 
 
+@runtime_checkable
 class Extractor(Protocol):
     """Pictures to features; its name and digest stand beside every number made with it."""
 

@@ -1,8 +1,9 @@
-"""A small residual recogniser that is cheap where a CPU is: the picture is folded at the door."""
+"""A small residual recognizer that is cheap where a CPU is: the picture is folded at the door."""
 
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,11 +12,12 @@ from mezzotint.types import DataSpec, Images
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualConfig:
-    """Channels of the first stage (doubled in each later one) and residual blocks per stage."""
+    """Twice the width is four times the work; one more block in any stage costs about the same as in another."""
 
-    width: int = 64
-    blocks: tuple[int, ...] = (2, 2)
-    """Residual blocks of each stage; the side halves between stages."""
+    width: int = 32
+    """Channels of the first stage; each later stage has twice as many, on half the side."""
+    blocks: tuple[int, ...] = (1, 1, 1)
+    """Residual blocks of each stage; the depth is a stem, two convolutions a block and one between stages."""
     dropout: float = 0.0
     """Share of the features that is left out while training."""
 
@@ -24,46 +26,60 @@ class ResidualConfig:
         return Residual(self, spec)
 
 
+class _Normed(nn.Sequential):
+    """3×3 convolution, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
 class _Block(nn.Module):
-    """Pre-activation residual block (He et al. 2016): norm, ReLU, 3×3 convolution, twice."""
+    """Residual block of two 3×3 convolutions (He et al. 2016, figure 2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.first = _Normed(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.relu(self.norm1(x), inplace=True))
-        return x + self.conv2(F.relu(self.norm2(y), inplace=True))
+        return F.relu(self.norm(self.second(self.first(x))) + x, inplace=True)
 
 
 class Residual(nn.Module):
-    """2×2 pixels folded into channels, stages of residual blocks, maximum over the rest of the picture, logits.
+    """Pixels folded into channels, stages of residual blocks, mean and maximum over what is left of the side, logits.
 
-    Folding (space to depth) quarters the work of the first stage, where a CPU spends most of its time on few channels.
-    Pictures over 32 pixels are folded 4×4.
+    Folding (space to depth) 2×2 pixels quarters the work of the first stage, where a CPU is slowest: few channels on
+    many positions. Pictures under 16 pixels are not folded, those over 32 are folded 4×4, over 64 8×8.
     """
 
     def __init__(self, config: ResidualConfig, spec: DataSpec) -> None:
         super().__init__()
-        self.fold = 1 if spec.height < 16 else 2 if spec.height <= 32 else 4
+        side = max(spec.height, spec.width)
+        self.fold = 1 if side < 16 else 2 if side <= 32 else 4 if side <= 64 else 8
         w = config.width
-        layers: list[nn.Module] = [nn.Conv2d(spec.channels * self.fold**2, w, 3, padding=1, bias=False)]
+        layers: list[nn.Module] = [_Normed(spec.channels * self.fold**2, w)]
         for stage, blocks in enumerate(config.blocks):
             if stage:
-                layers += [nn.BatchNorm2d(w), nn.ReLU(inplace=True), nn.Conv2d(w, 2 * w, 3, 2, 1, bias=False)]
+                layers.append(_Normed(w, 2 * w, stride=2))
                 w *= 2
             layers += [_Block(w) for _ in range(blocks)]
-        self.body = nn.Sequential(*layers, nn.BatchNorm2d(w), nn.ReLU(inplace=True))
+        self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * w, len(spec.classes))
 
-    def features(self, images: Images) -> Tensor:
+    def features(self, images: Images) -> Float[Tensor, "n features"]:
         """Mean and maximum over the last stage, n × features."""
+        short = -images.shape[2] % self.fold, -images.shape[3] % self.fold
+        if any(short):
+            images = F.pad(images, (0, short[1], 0, short[0]), mode="replicate")
         y = self.body(F.pixel_unshuffle(images, self.fold) if self.fold > 1 else images)
         return torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1)
 
-    def forward(self, images: Images) -> Tensor:
+    def forward(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits, n × classes."""
         return self.head(self.dropout(self.features(images)))

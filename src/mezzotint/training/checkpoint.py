@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mezzotint.digest import file_digest
+from mezzotint.files import write_tensors
 
 FORMAT = 1
 
@@ -28,8 +29,7 @@ def save(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: Mappin
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     try:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, new / "state.safetensors")
-        digest = file_digest(new / "state.safetensors")
+        digest = write_tensors(new / "state.safetensors", tensors)
         state = {"format": FORMAT, "images": images, "tensors": digest, "facts": dict(facts)}
         (new / "state.json").write_text(json.dumps({"state": state, "check": _check(state)}))
         for path in (new / "state.safetensors", new / "state.json", new):

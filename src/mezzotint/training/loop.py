@@ -21,6 +21,7 @@ from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
 from mezzotint.errors import UserError
+from mezzotint.files import write_whole
 from mezzotint.method import Method, check_groups
 from mezzotint.recipe import Execution, Recipe
 from mezzotint.training import checkpoint, memory, optimizers
@@ -122,7 +123,7 @@ class Training:
         resumed = checkpoint_of(self.run)
         self._settle()
         self.state = self._fresh_state()
-        self.journal = Journal(self.run.folder, purge_from=resumed[0] if resumed else None)
+        self.journal = Journal(self.run.folder, purge_from=resumed[0] + 1 if resumed else None)
         try:
             self._resume(resumed)
             yield from self._train(stop)
@@ -144,8 +145,8 @@ class Training:
         self.recipe = replace(self.recipe, execution=self.execution)
         _use_threads(self.execution)
         facts = {"adapts": self.adapts, "trials": [{"seconds": t.seconds, **vars(t.execution)} for t in trials]}
-        (self.run.folder / "probe.json").write_text(_json(facts))
-        self.run.recipe_file.write_text(self.recipe.to_json())
+        write_whole(self.run.folder / "probe.json", _json(facts))
+        write_whole(self.run.recipe_file, self.recipe.to_json())
         if budget.images:
             self.plan.add_leg(0, budget.images)
         else:
@@ -231,7 +232,8 @@ class Training:
                 if recipe.budget.minutes and not done and now - revised > max(2.0, 0.04 * 60 * recipe.budget.minutes):
                     self._revise(window.rate)
                     revised = now
-            if done or time.monotonic() - saved > recipe.checkpoint_seconds:
+            # Among refused steps the checkpoint from before them is the better one to keep.
+            if done or (time.monotonic() - saved > recipe.checkpoint_seconds and state.refused == 0):
                 self.save()
                 saved = time.monotonic()
 
@@ -245,20 +247,20 @@ class Training:
             images = images.contiguous(memory_format=torch.channels_last)
         progress = self.plan.progress(state.images) if self.plan.legs else 0.0
         parts: dict[str, Tensor] = {}
-        refused = False
+        refused = ""
         state.method.train()
         for number, phase in enumerate(state.method.phases):
             if state.step % phase.every == 0:
                 key = _key(recipe.seed, state.images, number)
                 values, finite = self._turn(phase, Batch(images, labels, progress, key), progress)
                 parts.update(values)
-                refused |= not finite
+                refused = refused if finite else phase.name
         state.images += recipe.batch
         state.step += 1
         state.average.update(state.method, state.step, state.images, recipe.batch)
         state.refused = state.refused + 1 if refused else 0
         if state.refused >= recipe.nonfinite_limit > 0:
-            raise UserError(self._give_up())
+            raise UserError(self._give_up(refused))
         return parts
 
     def _turn(self, phase: Phase, batch: Batch, progress: float) -> tuple[dict[str, Tensor], bool]:
@@ -317,18 +319,24 @@ class Training:
             b.data.copy_(before)
         if hasattr(self, "journal"):
             self.journal.write(
-                "refused", self.state.images, phase=phase.name, step=self.state.step, loss=str(total), norm=str(norm)
+                "refused",
+                self.state.images + self.recipe.batch,
+                phase=phase.name,
+                step=self.state.step,
+                loss=str(total),
+                norm=str(norm),
             )
 
-    def _give_up(self) -> str:
-        last = self.state.images - self.recipe.batch * self.recipe.nonfinite_limit
-        self.state.refused = 0
-        self.save()
-        self.journal.write("stopped", self.state.images, reason="non-finite")
+    def _give_up(self, phase: str) -> str:
+        """The sentence to stop with; the newest checkpoint is from before the refused steps."""
+        limit = self.recipe.nonfinite_limit
+        if hasattr(self, "journal"):
+            self.journal.write("stopped", self.state.images, reason="non-finite", phase=phase)
+        kept = "its last good state is kept in " if any(self.run.checkpoints.glob("*")) else "nothing was learned in "
         return (
-            f"loss or gradient was not finite in {self.recipe.nonfinite_limit} steps in a row (after {last} pictures); "
-            f"{self.run.folder} keeps the last good state: resume it with a lower learning rate "
-            f"(--set optimizer.lr=…) or --set clip_norm=1"
+            f"loss or gradient of {phase!r} was not finite in {limit} steps in a row, from step "
+            f"{self.state.step - limit} on; {kept}{self.run.folder}: train again with a lower learning rate "
+            "(--set optimizer.lr=…) or --set clip_norm=1"
         )
 
     # Now and then.

@@ -61,17 +61,24 @@ def add_penalties(settings: Optimizer, parameters: Iterable[nn.Parameter]) -> No
 def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
     """Each matrix (n, rows, columns) with its singular values brought near 1, by the quintic Newton-Schulz iteration.
 
-    Jordan et al. 2024, "Muon: an optimizer for hidden layers"; coefficients of that text.
+    Jordan et al. 2024, "Muon: an optimizer for hidden layers"; coefficients of that text. All iterates are polynomials
+    of one small Gram matrix times the matrix itself, so the iteration runs on the Gram matrix and the long matrix is
+    multiplied once, at the end.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices.float()
-    wide = x.shape[-2] > x.shape[-1]
-    x = x.mT if wide else x
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices).float()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if wide else x
+    gram = x @ x.mT
+    identity = torch.eye(gram.shape[-1], device=x.device)
+    product: Tensor | None = None
+    for step in range(steps):
+        factor = torch.baddbmm(b * gram, gram, gram, alpha=c) + a * identity
+        product = factor if product is None else factor @ product
+        if step < steps - 1:
+            gram = factor @ gram @ factor
+    x = x if product is None else product @ x
+    return x.mT if tall else x
 
 
 def _is_matrix(p: Tensor) -> bool:

@@ -1,0 +1,309 @@
+"""Every verb with what it prints and writes, and every mistake with its sentence."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Say = Callable[..., subprocess.CompletedProcess[str]]
+COMMAND = Path(sys.executable).with_name("mezzotint")
+FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
+VERBS = ("train", "recipes", "check", "show", "measure", "generate", "classify", "reconstruct", "interpolate", "board")
+
+
+def sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a user is told."""
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("mezzotint: ")
+    return lines[0]
+
+
+# Training.
+
+
+def test_a_run_has_all_its_parts_and_says_what_comes_next(models: Path) -> None:
+    run = models / "gan"
+    for name in ("recipe.json", "journal.jsonl", "score.json", "report.html", "curves.svg", "samples/progress.png"):
+        assert (run / name).stat().st_size > 0, name
+    assert {p.name for p in (run / "snapshot").iterdir()} == {
+        "weights.safetensors",
+        "recipe.json",
+        "card.json",
+        "README.md",
+    }
+    assert list((run / "events").iterdir())
+    assert len(list(run.glob("samples/0*.png"))) == 2
+    page = (run / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page), "the report needs nothing beside itself"
+
+
+@pytest.mark.parametrize(("name", "steps"), [("cnn", 64), ("vae", 64), ("gan", 64)])
+def test_a_budget_of_pictures_is_kept(models: Path, name: str, steps: int) -> None:
+    events = [json.loads(line) for line in (models / name / "journal.jsonl").read_text().splitlines()]
+    assert [e["images"] for e in events if e["event"] == "milestone"] == [1024, 2048]
+    assert events[-1]["images"] == steps * 32
+
+
+def test_a_run_goes_to_a_new_readable_folder(say: Say, home: Path, models: Path) -> None:
+    words = ["train", "vae-dense", "digits", "--images", "64", "--set", "batch=32", "--set", "milestones=0"]
+    done = say(*words, *FIXED)
+    assert (home / "runs" / "vae-dense-digits-1" / "snapshot").is_dir()
+    assert "runs/vae-dense-digits-1/report.html" in done.stdout
+
+
+def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
+    before = (models / "cnn" / "recipe.json").read_text()
+    told = sentence(say("train", "cnn-classic", "digits", "--images", 64, "--out", models / "cnn", code=2))
+    assert "exists already" in told
+    assert "--resume" in told
+    assert (models / "cnn" / "recipe.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train", "dcgna", "digits"], "did you mean 'dcgan'?"),
+        (["train", "vae", "digit"], "digits"),
+        (["train", "vae", "nowhere/at/all"], "nowhere/at/all"),
+        (["train", "vae"], "takes a recipe and data"),
+        (["train", "vae", "digits", "--minutes", "1", "--images", "5"], "not both"),
+        (["train", "vae", "digits", "--minutes", "-1"], "positive"),
+        (["train", "vae", "digits", "--images", "many"], "500k"),
+        (["train", "vae", "digits", "--set", "bacth=7"], "did you mean 'batch'?"),
+        (["train", "vae", "digits", "--set", "lr=7"], "did you mean 'optimizers.autoencoder.lr'?"),
+        (["train", "vae", "digits", "--set", "batch"], "key=value"),
+        (["train", "vae", "digits", "--set", "batch=many"], "batch must be a whole number, not 'many'"),
+        (["train", "vae", "digits", "--set", "batch=0"], "batch must be at least 1"),
+        (["train", "vae", "digits", "--set", "optimizer.lr=-1"], "not negative"),
+        (["train", "vae", "digits", "--set", "optimizer.lr=nan"], "finite"),
+        (["train", "vae", "digits", "--set", "optimizer.name=adamm"], "did you mean 'adam'?"),
+        (["train", "vae", "digits", "--set", "optimizer.betas=0.9"], "two numbers"),
+        (["train", "vae", "digits", "--set", "method.likelihood=gauss"], "did you mean 'gaussian'?"),
+        (["train", "vae", "digits", "--set", "method.latent=-3"], "do not fit"),
+        (["train", "vae", "digits", "--set", "execution.threads=0"], "at least 1"),
+        (["train", "vae", "digits", "--set", "execution.device=gpuu"], "do not fit"),
+        (["train", "vae", "digits", "--set", "averaging.every=0"], "at least 1"),
+        (["train", "vae", "digits", "--set", "data.size=16"], "--size"),
+        (["train", "vae", "digits", "--set", "budget.images=16"], "--images"),
+        (["train", "gan-mlp", "digits", "--set", "method.loss=hinge"], "alternating"),
+        (["train", "gan-mlp", "digits", "--set", "method.discriminator.norm=batch"], "alternating"),
+        (["train", "vae", "digits", "--size", "13"], "13"),
+        (["train", "--resume", "nowhere"], "not a run"),
+        (["train", "vae", "digits", "--resume", "nowhere"], "nothing else"),
+        (["recipes", "dcgam"], "did you mean 'dcgan'?"),
+        (["show", "nowhere"], "nowhere"),
+        (["measure", "nowhere"], "nowhere"),
+        (["generate", "nowhere"], "nowhere"),
+        (["generate", "nowhere", "--out", "picture.jpg"], ".png"),
+        (["generate", "nowhere", "--count", "0"], "at least 1"),
+        (["board", "nowhere"], "nowhere"),
+    ],
+    ids=lambda value: "-".join(value[:1] + value[-1:]) if isinstance(value, list) else "",
+)
+def test_a_mistake_gets_one_sentence(say: Say, words: list[str], told: str, home: Path) -> None:
+    assert told in sentence(say(*words, code=2))
+    assert not (home / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["tain"], 'Did you mean "train"'),
+        (["train", "vae", "digits", "--minute", "1"], 'Did you mean "--minutes"'),
+        (["generate", "x", "--count", "y"], "--count"),
+    ],
+)
+def test_a_wrong_flag_is_named_without_a_traceback(say: Say, words: list[str], told: str) -> None:
+    done = say(*words, code=2)
+    assert told in done.stdout + done.stderr
+
+
+def test_the_installed_command_tells_a_mistake_too(shell: Say) -> None:
+    assert "did you mean 'dcgan'?" in sentence(shell("train", "dcgna", "digits", code=2))
+
+
+def test_the_installed_command_trains_and_draws(shell: Say, home: Path) -> None:
+    words = ["train", "vae-dense", "digits", "--images", "64", "--set", "batch=32", "--out", "run"]
+    assert "run/report.html" in shell(*words, *FIXED).stdout
+    assert "2 pictures in two.png" in shell("generate", "run", "--count", 2, "--out", "two.png").stdout
+    assert (home / "two.png").is_file()
+
+
+def test_foreign_models_are_refused(say: Say, models: Path, home: Path) -> None:
+    shutil.copytree(models / "vae" / "snapshot", home / "m")
+    (home / "m" / "weights.safetensors").write_bytes(b"nonsense")
+    assert "damaged" in sentence(say("generate", "m", code=2))
+    card = json.loads((home / "m" / "card.json").read_text())
+    (home / "m" / "card.json").write_text(json.dumps({**card, "format": 99}))
+    assert "update mezzotint" in sentence(say("generate", "m", code=2))
+
+
+# Drawing.
+
+
+def test_generate_draws_a_grid(say: Say, home: Path, models: Path) -> None:
+    say("generate", models / "gan", "--count", 5, "--seed", 7, "--out", "deep/grid.png")
+    with Image.open(home / "deep" / "grid.png") as grid:
+        assert min(grid.size) > 100
+        assert grid.mode == "L"
+
+
+def test_generate_draws_arrays_with_labels_where_it_is_told_classes(say: Say, home: Path, models: Path) -> None:
+    say("generate", models / "gan", "--count", 5, "--classes", "3", "1", "--out", "a.npz")
+    with np.load(home / "a.npz", allow_pickle=False) as arrays:
+        assert arrays["images"].shape == (5, 8, 8, 1)
+        assert arrays["images"].dtype == np.uint8
+        assert arrays["labels"].tolist() == [3, 1, 3, 1, 3]
+
+
+def test_a_conditional_model_labels_what_it_draws_unasked(say: Say, home: Path, models: Path) -> None:
+    say("generate", models / "gan", "--count", 5, "--out", "a.npz")
+    with np.load(home / "a.npz", allow_pickle=False) as arrays:
+        assert arrays["labels"].shape == (5,)
+
+
+def test_generate_fills_a_folder_and_a_seed_is_one_picture(say: Say, home: Path, models: Path) -> None:
+    say("generate", models / "vae", "--count", 3, "--seed", 6, "--out", "many")
+    say("generate", models / "vae", "--count", 1, "--seed", 7, "--out", "one")
+    assert sorted(p.name for p in (home / "many").iterdir()) == [f"seed-00000{i}.png" for i in (6, 7, 8)]
+    assert (home / "many" / "seed-000007.png").read_bytes() == (home / "one" / "seed-000007.png").read_bytes()
+    assert "not empty" in sentence(say("generate", models / "vae", "--out", "many", code=2))
+
+
+def test_what_a_model_cannot_do_is_said(say: Say, models: Path, digit_files: Any) -> None:
+    for words, told in [
+        (["generate", "cnn"], "cannot generate; it can classify"),
+        (["classify", "vae", "one.png"], "cannot classify"),
+        (["reconstruct", "gan", "one.png"], "cannot reconstruct"),
+        (["generate", "vae", "--classes", "3"], "not trained by class"),
+        (["generate", "gan", "--classes", "thirty"], "there is no class 'thirty'"),
+    ]:
+        assert told in sentence(say(words[0], models / words[1], *words[2:], code=2))
+
+
+# Using.
+
+
+def test_classify_prints_a_table_or_json(say: Say, models: Path, digit_files: tuple[Path, Path]) -> None:
+    table = say("classify", models / "cnn", "one.png", "two.png").stdout
+    assert len(table.splitlines()) == 2
+    assert re.match(r"one\.png  \d \d+\.\d%", table)
+    lines = [json.loads(line) for line in say("classify", models / "cnn", "one.png", "--json").stdout.splitlines()]
+    assert lines[0]["picture"] == "one.png"
+    assert sum(lines[0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert lines[0]["class"] == max(lines[0]["probabilities"], key=lines[0]["probabilities"].get)
+
+
+def test_classify_names_what_is_not_a_picture(say: Say, models: Path, home: Path) -> None:
+    (home / "no.png").write_text("text")
+    assert "no.png" in sentence(say("classify", models / "cnn", "no.png", code=2))
+    assert "gone.png" in sentence(say("classify", models / "cnn", "gone.png", code=2))
+
+
+def test_reconstruct_and_interpolate(say: Say, models: Path, home: Path, digit_files: tuple[Path, Path]) -> None:
+    say("reconstruct", models / "vae", "one.png", "two.png", "--out", "pairs.png")
+    say("reconstruct", models / "vae", "one.png", "two.png", "--out", "pairs.npz")
+    say("interpolate", models / "vae", "one.png", "two.png", "--steps", 5, "--out", "walk.npz")
+    with Image.open(home / "pairs.png") as pairs:
+        assert pairs.width == pairs.height
+    with np.load(home / "walk.npz") as walk, np.load(home / "pairs.npz") as pairs:
+        assert walk["images"].shape == (5, 8, 8, 1)
+        # The walk's ends are the reconstructions of its ends, up to the rounding of a byte.
+        ends = walk["images"][[0, -1]].astype(int)
+        assert np.abs(ends - pairs["images"].astype(int)).max() <= 1
+
+
+# Measuring and looking.
+
+
+def test_measure_in_the_features_of_a_recogniser(say: Say, models: Path, home: Path) -> None:
+    shutil.copytree(models / "gan", home / "gan")
+    done = say("measure", "gan", "--features", models / "cnn", "--count", 200)
+    assert "frechet" in done.stdout
+    card = json.loads((home / "gan" / "score.json").read_text())
+    assert "cnn-classic" in card["protocol"]["extractor"]["name"]
+    for name in ("frechet", "kid", "precision", "recall", "density", "coverage"):
+        score = card["scores"][name]
+        assert score["low"] <= score["value"] <= score["high"]
+        assert f"{name}_floor" in card["scores"]
+    assert "cnn-classic" in (home / "gan" / "report.html").read_text()
+
+
+def test_the_score_card_of_a_recogniser(models: Path) -> None:
+    card = json.loads((models / "cnn" / "score.json").read_text())
+    assert {"accuracy", "macro_f1", "recall[3]"} <= set(card["scores"]) or "accuracy" in card["scores"]
+    assert sum(map(sum, card["confusion"])) == card["protocol"]["pictures"]
+
+
+def test_show_says_what_a_run_is(say: Say, models: Path) -> None:
+    told = say("show", models / "vae").stdout
+    for word in ("vae-dense", "digits", "8×8×1", "reconstruct", "elbo", "bits per dimension"):
+        assert word in told
+
+
+def test_recipes_and_their_settings(say: Say) -> None:
+    table = say("recipes").stdout
+    for name in ("cnn", "cnn-classic", "dcgan", "gan-mlp", "vae", "vae-dense"):
+        assert re.search(rf"^{name}\b", table, re.MULTILINE)
+    assert "optimizers.autoencoder.lr=0.001" in say("recipes", "vae").stdout
+
+
+def test_check_tells_of_the_data(say: Say) -> None:
+    pytest.importorskip("mezzotint.data.check")
+    assert "1,797" in say("check", "digits").stdout.replace("1797", "1,797")
+
+
+def test_looking_for_help_imports_nothing_heavy(home: Path) -> None:
+    program = (
+        "import sys\nfrom mezzotint import cli\nsys.argv[1:] = {words}\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "assert not {{'torch', 'numpy', 'scipy', 'matplotlib', 'PIL'}} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    for words in (["--help"], ["train", "--help"], ["recipes"], ["--version"]):
+        subprocess.run([sys.executable, "-c", program.format(words=words)], check=True, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help(say: Say, verb: str) -> None:
+    assert "Usage" in say(verb, "--help").stdout
+
+
+@pytest.mark.slow
+def test_board_listens_on_this_machine_alone(models: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    board = subprocess.Popen([COMMAND, "board", models, "--port", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs", timeout=5) as answer:
+                    runs = json.loads(answer.read())
+                if runs:
+                    break
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, "TensorBoard did not come up"
+            time.sleep(0.3)
+        assert any("gan" in name for name in runs)
+        with Path("/proc/net/tcp").open() as table:
+            listening = [line.split()[1] for line in table if line.split()[3] == "0A"]
+        assert f"0100007F:{port:04X}" in listening
+        assert f"00000000:{port:04X}" not in listening
+    finally:
+        board.terminate()
+        board.wait(20)

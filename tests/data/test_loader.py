@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mezzotint.data.dataset import Dataset
+from mezzotint.data.loader import Augment, Batches, ordered
+from mezzotint.errors import UserError
+
+FEW = settings(deadline=None, max_examples=30)
+ALL = Augment(flip=True, shift=2, cutout=3, color=0.4)
+
+
+def make(count: int = 23, labels: bool = True, channels: int = 3) -> Dataset:
+    """Pictures that tell their number by their mean level; every second one is of the split."""
+    images = np.random.default_rng(0).integers(0, 256, (2 * count, 6, 7, channels), dtype=np.uint8)
+    numbers = np.arange(2 * count)
+    splits = {"train": numbers[::2], "validation": numbers[1::4], "test": numbers[3::4]}
+    return Dataset("made", images, numbers if labels else None, tuple(map(str, numbers)), splits, "")
+
+
+def test_pictures_and_labels_belong_together_and_are_scaled():
+    data = make()
+    images, labels = Batches(data, "train", 10, seed=1).at(0)
+    assert images.dtype == torch.float32
+    assert images.shape == (10, 3, 6, 7)
+    assert images.is_contiguous()
+    assert labels.dtype == torch.int64
+    expected = data.images[labels.numpy()].transpose(0, 3, 1, 2) / 127.5 - 1
+    assert np.allclose(images.numpy(), expected, atol=1e-6)
+
+
+def test_without_labels_there_are_none():
+    assert Batches(make(labels=False), "train", 4, seed=0).at(0)[1] is None
+
+
+@given(st.integers(0, 5), st.integers(0, 200), st.lists(st.integers(1, 40), min_size=1, max_size=5))
+@FEW
+def test_the_stream_does_not_depend_on_the_batch_size(seed, start, sizes):
+    whole = Batches(make(), "train", sum(sizes), seed, ALL).at(start)
+    parts, position = [], start
+    for size in sizes:
+        parts.append(Batches(make(), "train", size, seed, ALL).at(position))
+        position += size
+    assert torch.equal(whole[0], torch.cat([images for images, _ in parts]))
+    assert torch.equal(whole[1], torch.cat([labels for _, labels in parts]))
+
+
+@given(st.integers(0, 5), st.lists(st.integers(0, 300), min_size=1, max_size=6))
+@FEW
+def test_the_stream_has_no_memory(seed, positions):
+    used = Batches(make(), "train", 9, seed, ALL)
+    for position in positions:
+        fresh = Batches(make(), "train", 9, seed, ALL).at(position)
+        assert all(map(torch.equal, used.at(position), fresh))
+
+
+def test_each_epoch_has_every_picture_once_in_an_order_of_its_own():
+    stream = Batches(make(), "train", 23, seed=4)
+    epochs = [stream.at(23 * e)[1].tolist() for e in range(4)]
+    assert all(sorted(epoch) == list(range(0, 46, 2)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert Batches(make(), "train", 23, seed=5).at(0)[1].tolist() not in epochs
+
+
+def test_the_second_time_around_a_picture_is_augmented_differently():
+    stream = Batches(make(1), "train", 40, 0, ALL)
+    assert len(torch.unique(stream.at(0)[0], dim=0)) == 40
+
+
+def test_a_batch_may_be_larger_than_the_data():
+    labels = Batches(make(2), "train", 9, seed=0).at(1)[1].tolist()
+    assert len(labels) == 9
+    assert set(labels) == {0, 2}
+
+
+def test_what_cannot_be_is_one_sentence():
+    empty = Dataset("none", make().images, None, (), {"train": np.zeros(0, np.int64)}, "")
+    with pytest.raises(UserError, match="none has no train pictures"):
+        Batches(empty, "train", 3, 0)
+    with pytest.raises(UserError, match="shifted by 6"):
+        Batches(make(), "train", 3, 0, Augment(shift=6))
+    with pytest.raises(UserError, match="batch of 0"):
+        Batches(make(), "train", 0, 0)
+    assert Batches(make(), "train", 3, 0, Augment(shift=5)).at(0)[0].shape == (3, 3, 6, 7)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 11, 100])
+@pytest.mark.parametrize("limit", [None, 5])
+def test_ordered_is_once_through(batch, limit):
+    data = make()
+    parts = list(ordered(data, "validation", batch, limit=limit))
+    labels = torch.cat([labels for _, labels in parts]).tolist()
+    assert labels == data.splits["validation"][:limit].tolist()
+    assert all(len(images) <= batch for images, _ in parts)
+    images = torch.cat([images for images, _ in parts])
+    assert torch.equal(images, next(ordered(data, "validation", 100, limit=limit))[0])
