@@ -1,0 +1,169 @@
+"""Turns benchmarks/results/ into docs/benchmarks.md and the table of models in the README.
+
+python benchmarks/tables.py
+"""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> None:
+    """Write both from what results there are."""
+    rows = quality_rows()
+    parts = [HEAD, *throughput(), *accuracy(rows), *drawing(rows), *single_results()]
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts).rstrip() + "\n")
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition("<!-- models -->\n")
+    _, _, after = rest.partition("<!-- /models -->")
+    readme.write_text(f"{before}<!-- models -->\n{models(rows)}\n<!-- /models -->{after}")
+
+
+HEAD = """# Benchmarks
+
+Made by `python benchmarks/tables.py` from the files in `benchmarks/results/`, which hold hardware, versions and every
+single figure; [benchmarks/README.md](../benchmarks/README.md) tells how to take them again. Speeds are ratios within one
+interleaved run, since rates of shared machines drift. Quality is taken on the test split, once, at the end of each run;
+wall-clock counts from the start of the command to its end, measuring included.
+"""
+
+
+def quality_rows() -> list[dict[str, Any]]:
+    """All trainings of quality-*.jsonl."""
+    lines = [line for path in sorted(RESULTS.glob("quality-*.jsonl")) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+def groups(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Trainings that differ in the seed alone."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["recipe"], row["data"], row["minutes"], tuple(row["set"])), []).append(row)
+    return found
+
+
+def median(rows: list[dict[str, Any]], score: str) -> float:
+    """Over seeds."""
+    return statistics.median(row["scores"][score] for row in rows)
+
+
+def spread(rows: list[dict[str, Any]], score: str) -> str:
+    """Least to most over seeds."""
+    values = [row["scores"][score] for row in rows]
+    return f"{min(values):.4g} to {max(values):.4g}" if len(values) > 1 else "one seed"
+
+
+def accuracy(rows: list[dict[str, Any]]) -> list[str]:
+    """Recognisers."""
+    found = {k: v for k, v in groups(rows).items() if "accuracy" in v[0]["scores"]}
+    if not found:
+        return []
+    lines = ["## Recognition", "", "| recipe | data | minutes asked | wall-clock s | test accuracy | seeds | spread |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for (recipe, data, minutes, _), trained in sorted(found.items(), key=lambda pair: pair[0][:3]):
+        wall = statistics.median(row["wall_seconds"] for row in trained)
+        lines.append(
+            f"| {recipe} | {data} | {minutes:g} | {wall:.0f} | {median(trained, 'accuracy'):.2%} | {len(trained)} "
+            f"| {spread(trained, 'accuracy')} |"
+        )
+    return [*lines, ""]
+
+
+def drawing(rows: list[dict[str, Any]]) -> list[str]:
+    """Generators."""
+    found = {k: v for k, v in groups(rows).items() if "frechet" in v[0]["scores"]}
+    if not found:
+        return []
+    lines = ["## Generation", ""]
+    lines += [
+        "| recipe | data | minutes | Fréchet distance | floor | precision | recall | bits/dim | features | drawn |"
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|---|---|"]
+    for (recipe, data, minutes, _), trained in sorted(found.items(), key=lambda pair: pair[0][:3]):
+        protocol = trained[0]["protocol"]
+        bits = f"{median(trained, 'bits_per_dimension'):.3f}" if "bits_per_dimension" in trained[0]["scores"] else ""
+        lines.append(
+            f"| {recipe} | {data} | {minutes:g} | {median(trained, 'frechet'):.1f} ({spread(trained, 'frechet')}) "
+            f"| {median(trained, 'frechet_floor'):.2f} | {median(trained, 'precision'):.2f} "
+            f"| {median(trained, 'recall'):.2f} | {bits} "
+            f"| {protocol['extractor']['name']} `{protocol['extractor']['digest'][:8]}` | {protocol['drawn']} |"
+        )
+    note = "Bits per dimension of `vae-dense` are of a Bernoulli likelihood: not comparable with the others."
+    return [*lines, "", note, ""]
+
+
+def throughput() -> list[str]:
+    """Training speed beside the peers'."""
+    path = RESULTS / "throughput.json"
+    if not path.exists():
+        return []
+    result = json.loads(path.read_text())
+    lines = ["## Training speed", "", f"{result['protocol']}", ""]
+    lines += ["| work | who | pictures a second (median, min to max) | ours is faster by | share of bf16 peak |"]
+    lines += ["|---|---|---|---|---|"]
+    for row in result["rows"]:
+        ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})" if row.get("ratio") else ""
+        share = f"{row['share_of_peak']:.0%}" if row.get("share_of_peak") else ""
+        lines.append(
+            f"| {row['work']} | {row['who']} | {row['median']:,.0f} ({row['min']:,.0f} to {row['max']:,.0f}) "
+            f"| {ratio} | {share} |"
+        )
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
+def single_results() -> list[str]:
+    """What has a file of its own and needs no table."""
+    titles = {
+        "startup": "Start of the command line",
+        "data": "Data",
+        "frechet": "Fréchet distance against scipy's square root",
+        "neighbor": "Beside a busy neighbor",
+    }
+    lines: list[str] = []
+    for name, title in titles.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            lines += [f"## {title}", "", "```text", json.dumps(json.loads(path.read_text()), indent=1), "```", ""]
+    return lines
+
+
+def models(rows: list[dict[str, Any]]) -> str:
+    """The README's table: the recipes of the catalog with their longest measured budget."""
+    from mezzotint.catalog import RECIPES
+
+    found = groups(rows)
+    lines = ["| recipe | for | measured on Fashion-MNIST, two CPU cores |", "|---|---|---|"]
+    for name, entry in RECIPES.items():
+        mine = [(key[2], trained) for key, trained in found.items() if key[:2] == (name, "fashion-mnist")]
+        said = ""
+        if mine:
+            minutes, trained = max(mine, key=lambda pair: pair[0])
+            said = f"{minutes:g} minutes: {headline(trained)}"
+        lines.append(f"| `{name}` | {entry.purpose} | {said} |")
+    return "\n".join(lines)
+
+
+def headline(trained: list[dict[str, Any]]) -> str:
+    """The score that a recipe is for."""
+    seeds = f"median of {len(trained)} seeds" if len(trained) > 1 else "one seed"
+    if "accuracy" in trained[0]["scores"]:
+        return f"test accuracy {median(trained, 'accuracy'):.2%} ({seeds})"
+    protocol = trained[0]["protocol"]["extractor"]
+    return (
+        f"Fréchet distance {median(trained, 'frechet'):.1f} (floor {median(trained, 'frechet_floor'):.2f}; features of "
+        f"{protocol['name']} `{protocol['digest'][:8]}`; {seeds})"
+    )
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    """Hardware and versions in one line."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; {versions}."
+
+
+if __name__ == "__main__":
+    main()
