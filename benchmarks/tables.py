@@ -26,9 +26,9 @@ def main() -> None:
 HEAD = """# Benchmarks
 
 Made by `python benchmarks/tables.py` from the files in `benchmarks/results/`, which hold hardware, versions and every
-single figure; [benchmarks/README.md](../benchmarks/README.md) tells how to take them again. Speeds are ratios within one
-interleaved run, since rates of shared machines drift. Quality is taken on the test split, once, at the end of each run;
-wall-clock counts from the start of the command to its end, measuring included.
+single figure; [benchmarks/README.md](../benchmarks/README.md) tells how to take them again. Speeds are ratios within
+one interleaved run, since rates of shared machines drift. Quality is taken on the test split, once, at the end of
+each run; wall-clock counts from the start of the command to its end, measuring included.
 """
 
 
