@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test fast bench clean
 
 demo: .venv/installed
-	$(BIN)/mezzotint train dcgan digits --minutes 2 --set method.conditional=true
+	$(BIN)/mezzotint train dcgan digits --minutes 2
 
 test: .venv/installed-test
 	$(BIN)/python tools/check.py

@@ -126,7 +126,7 @@ def sample_grid(method: Method) -> pictures.Pixels | None:
     classes = getattr(method, "classes", 0)
     columns = classes if 0 < classes <= 12 else 8
     drawn = draw(method, range(ROWS * columns))
-    return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 256)
+    return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
 
 
 def telling_sheets(method: Method, dataset: Dataset, split: str = "test") -> dict[str, pictures.Pixels]:
@@ -140,7 +140,7 @@ def telling_sheets(method: Method, dataset: Dataset, split: str = "test") -> dic
             sheets["test pictures above their reconstructions"] = pictures.grid(pairs, len(images))
         if isinstance(method, Classifies) and (wrong := _surest_mistakes(method, dataset, split)) is not None:
             sheets["test pictures that it is surest and wrong about"] = pictures.grid(pictures.to_uint8(wrong), 8)
-    return {caption: pictures.enlarged(sheet, 256) for caption, sheet in sheets.items()}
+    return {caption: pictures.enlarged(sheet, 480) for caption, sheet in sheets.items()}
 
 
 def _surest_mistakes(method: Classifies, dataset: Dataset, split: str, count: int = 32) -> Images | None:

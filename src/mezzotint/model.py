@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mezzotint import measure, snapshot
@@ -83,7 +84,9 @@ class Model:
         """Each picture as the model remembers it."""
         return self.decode(self.encode(images))
 
-    def interpolate(self, first: Images, second: Images, steps: int) -> Images:
+    def interpolate(
+        self, first: Float[Tensor, "1 c h w"], second: Float[Tensor, "1 c h w"], steps: int
+    ) -> Float[Tensor, "steps c h w"]:
         """`steps` pictures from one picture (1 c h w) to another, their latents on a straight line."""
         ends = self.encode(torch.cat([first, second]))
         weights = torch.linspace(0, 1, steps)[:, None]

@@ -47,7 +47,7 @@ def test_a_run_has_all_its_parts_and_says_what_comes_next(models: Path) -> None:
     assert list((run / "events").iterdir())
     assert len(list(run.glob("samples/0*.png"))) == 2
     page = (run / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:)', page), "the report needs nothing beside itself"
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "the report needs nothing beside itself"
 
 
 @pytest.mark.parametrize(("name", "steps"), [("cnn", 64), ("vae", 64), ("gan", 64)])
@@ -99,7 +99,7 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["train", "vae", "digits", "--set", "data.size=16"], "--size"),
         (["train", "vae", "digits", "--set", "budget.images=16"], "--images"),
         (["train", "gan-mlp", "digits", "--set", "method.loss=hinge"], "alternating"),
-        (["train", "gan-mlp", "digits", "--set", "method.discriminator.norm=batch"], "alternating"),
+        (["train", "gan-mlp", "digits", "--size", "16", "--set", "method.discriminator.norm=batch"], "alternating"),
         (["train", "vae", "digits", "--size", "13"], "13"),
         (["train", "--resume", "nowhere"], "not a run"),
         (["train", "vae", "digits", "--resume", "nowhere"], "nothing else"),
@@ -114,6 +114,8 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
     ids=lambda value: "-".join(value[:1] + value[-1:]) if isinstance(value, list) else "",
 )
 def test_a_mistake_gets_one_sentence(say: Say, words: list[str], told: str, home: Path) -> None:
+    if words[0] == "train" and not {"--minutes", "--images", "--resume"} & set(words):
+        words = [*words, "--images", "16"]  # a mistake that is not noticed must not cost ten minutes
     assert told in sentence(say(*words, code=2))
     assert not (home / "runs").exists()
 
@@ -121,8 +123,8 @@ def test_a_mistake_gets_one_sentence(say: Say, words: list[str], told: str, home
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["tain"], 'Did you mean "train"'),
-        (["train", "vae", "digits", "--minute", "1"], 'Did you mean "--minutes"'),
+        (["tain"], "Did you mean"),
+        (["train", "vae", "digits", "--minute", "1"], "Did you mean --minutes"),
         (["generate", "x", "--count", "y"], "--count"),
     ],
 )

@@ -179,7 +179,7 @@ def _write(
     pixels = pictures.to_uint8(images)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
-        pictures.save_png(out, pictures.enlarged(pictures.grid(pixels, columns), 256))
+        pictures.save_png(out, pictures.enlarged(pictures.grid(pixels, columns), 480))
     elif out.suffix == ".npz":
         new = out.with_name(f".{out.name}.new.npz")
         arrays = {"images": pixels}

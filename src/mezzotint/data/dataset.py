@@ -214,11 +214,11 @@ def _fill_from_files(
 
 
 def usual_size(paths: Sequence[str]) -> int:
-    """The power of two from 8 to 128 at or below the median short side of (up to 1,000 of) the pictures."""
+    """The power of two from 8 to 128 at or below the median short side of (up to about 200 of) the pictures."""
     sides: list[int] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for path in paths[:: max(1, len(paths) // 1000)]:
+        for path in paths[:: max(1, len(paths) // 200)]:
             try:
                 with Image.open(path) as image:
                     sides.append(min(image.size))

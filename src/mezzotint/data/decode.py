@@ -49,7 +49,7 @@ def picture_extensions() -> frozenset[str]:
     return frozenset(e for e, form in Image.registered_extensions().items() if form in Image.OPEN) - {".pdf", ".mpg"}
 
 
-def decode(path: Path, size: int | None, channels: int, crop: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(path: str | Path, size: int | None, channels: int, crop: str, max_pixels: int = MAX_PIXELS) -> Decoded:
     """The picture in `path` as a size × size × channels array (own size where it is None).
 
     Raises ValueError with the reason where it cannot be read: too large, truncated, not a picture.
@@ -61,17 +61,24 @@ def decode(path: Path, size: int | None, channels: int, crop: str, max_pixels: i
                 (width, height), mode = image.size, image.mode + TRANSPARENT * ("transparency" in image.info)
                 if width * height > max_pixels:
                     raise ValueError(f"{width}×{height} is over the bound of {max_pixels} pixels")
-                turned = _orientation(image) != 1
-                full = upright_rgb(_drafted(image, size))
+                orientation = _orientation(image)
+                full = upright_rgb(_drafted(image, size), orientation)
             shaped = full if size is None else fitted(full, size, crop)
     except Exception as error:  # damaged files make Pillow's readers raise nearly anything
         raise ValueError(str(error).replace(str(path), "it") or type(error).__name__) from None
     pixels = np.asarray(full)
-    content = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
-    grey = bool((pixels[..., :1] == pixels).all())
+    content = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    content.update(pixels.data)
     if channels == 1:
-        return Decoded(np.asarray(shaped.convert("L"))[..., None], content, grey, width, height, mode, turned)
-    return Decoded(np.asarray(shaped), content, grey, width, height, mode, turned)
+        shown = np.asarray(shaped.convert("L"))[..., None]
+    else:
+        shown = pixels if shaped is full else np.asarray(shaped)
+    return Decoded(shown, content.hexdigest(), _grey(pixels), width, height, mode, orientation != 1)
+
+
+def _grey(pixels: Pixels) -> bool:
+    red, green, blue = (pixels[..., i] for i in range(3))
+    return np.array_equal(red[0], green[0]) and np.array_equal(red, green) and np.array_equal(red, blue)
 
 
 def _drafted(image: Image.Image, size: int | None) -> Image.Image:
@@ -91,16 +98,17 @@ def _orientation(image: Image.Image) -> int:
     return found if found in range(1, 9) else 1
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image, orientation: int) -> Image.Image:
     """Any Pillow picture as RGB: turned upright by its EXIF, 16 bits scaled to 8, alpha laid over white."""
-    if _orientation(image) != 1:
+    image.load()
+    if orientation != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         above = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), above).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(values: NDArray[np.generic], mode: str) -> Pixels:
@@ -142,7 +150,7 @@ def _padded(image: Image.Image, size: int, smooth: Image.Resampling) -> Image.Im
 def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dict[str, Any]:
     """Decode one file of a job into its row; what there is to say about it."""
     try:
-        done = decode(Path(path), job["size"], rows.shape[3], job["crop"], job["max_pixels"])
+        done = decode(path, job["size"], rows.shape[3], job["crop"], job["max_pixels"])
     except ValueError as error:
         return {"i": index, "error": str(error)}
     rows[index] = done.pixels
