@@ -8,7 +8,8 @@ import torch
 from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
 from pythae.models.nn.benchmarks.mnist import Decoder_Conv_AE_MNIST, Encoder_Conv_VAE_MNIST
-from pythae.trainers import BaseTrainer, BaseTrainerConfig, TrainingCallback
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from pythae.trainers.training_callbacks import TrainingCallback
 
 
 class Enough(Exception):  # noqa: N818
@@ -25,7 +26,7 @@ class Count(TrainingCallback):
 
 
 def main() -> None:
-    asked = common.asked(warmup=640, images=1_920)
+    asked = common.asked(warmup=512, images=1_536)
     images, labels = common.fashion(asked.data)
     data = BaseDataset(torch.from_numpy(images / 255.0)[:, None].float(), torch.from_numpy(labels))
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce")

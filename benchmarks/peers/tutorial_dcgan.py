@@ -1,5 +1,6 @@
 """PyTorch's DCGAN tutorial loop (two passes for the discriminator, one for the generator) on the TensorFlow
-tutorial's networks, with DataLoader and eager float32."""
+tutorial's networks, with DataLoader and eager float32.
+"""
 
 import common
 import torch

@@ -1,5 +1,6 @@
 """The main job from end to end: pictures in; a trained, measured, usable model out."""
 
+import os
 import signal
 import threading
 import time
@@ -115,7 +116,7 @@ def _try_out(recipe: Recipe, dataset: Dataset) -> None:
         raise UserError(f"the settings of the recipe do not fit: {str(error).splitlines()[0]}") from None
 
 
-def resume(folder: str | Path, show: Show | None = None) -> Run:
+def resume(folder: str | os.PathLike[str], show: Show | None = None) -> Run:
     """Go on with a stopped run, to the bit as if it had not stopped. Raises UserError where its data have changed."""
     run = runs.find(Path(folder))
     recipe = run.recipe(catalog.kinds())

@@ -176,6 +176,14 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
     assert done.turned == (orientation != 1)
 
 
+def test_a_png_is_turned_by_its_exif_too(tmp_path, draw):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    done = decode(saved(tmp_path, Image.fromarray(draw(1, 16, 16)), "PNG", exif=exif), 16, 3, "center")
+    assert done.turned
+    assert np.array_equal(done.pixels, draw(1, 16, 16)[::-1, ::-1])
+
+
 def test_damaged_exif_does_not_lose_the_picture(tmp_path, draw):
     path = saved(tmp_path, Image.fromarray(draw(1)), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")
     assert decode(path, 16, 3, "center").pixels.shape == (16, 16, 3)

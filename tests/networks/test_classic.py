@@ -72,3 +72,10 @@ def test_dropout_is_for_training_only(make_spec):
     assert not torch.equal(network(images), network(images))
     network.eval()
     assert torch.equal(network(images), network(images))
+
+
+def test_what_is_cut_off_never_reached_the_logits() -> None:
+    network = ClassicConfig().build(DataSpec(1, 28, 28, tuple("abc")))
+    assert network.seen == (26, 26)
+    images = torch.randn(2, 1, 28, 28)
+    torch.testing.assert_close(network(images), network.head(network.body(images)))

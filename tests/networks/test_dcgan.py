@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from mezzotint.errors import UserError
+from mezzotint.networks import parts
 from mezzotint.networks.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from mezzotint.networks.parts import VectorFromMap
 from mezzotint.types import DataSpec
@@ -62,7 +63,7 @@ def test_tensorflows_tutorial_is_counted_as_keras_does(make_spec, count):
 
 
 def test_tensorflows_tutorial_layer_by_layer(make_spec):
-    linear, transposed, norms = nn.Linear, nn.ConvTranspose2d, (nn.BatchNorm1d, nn.BatchNorm2d)
+    linear, transposed, norms = nn.Linear, parts.ConvTranspose2d, (nn.BatchNorm1d, nn.BatchNorm2d)
     layers = list(TENSORFLOW_GENERATOR.build(make_spec(28), 100, 0).body)
     kinds = [type(m) for m in layers if type(m) in (linear, transposed, *norms, nn.LeakyReLU, nn.Tanh)]
     opening = [linear, nn.BatchNorm1d, nn.LeakyReLU, transposed, nn.BatchNorm2d, nn.LeakyReLU]
@@ -70,7 +71,7 @@ def test_tensorflows_tutorial_layer_by_layer(make_spec):
     assert [m.stride for m in layers if isinstance(m, transposed)] == [(1, 1), (2, 2), (2, 2)]
     assert all(m.bias is None for m in layers if isinstance(m, (linear, transposed)))
     layers = list(TENSORFLOW_DISCRIMINATOR.build(make_spec(28), 0).body)
-    assert [type(m) for m in layers] == [nn.Conv2d, nn.LeakyReLU, nn.Dropout] * 2 + [VectorFromMap]
+    assert [type(m) for m in layers] == [parts.Conv2d, nn.LeakyReLU, parts.Dropout] * 2 + [VectorFromMap]
     assert {m.negative_slope for m in layers if isinstance(m, nn.LeakyReLU)} == {0.3}
 
 

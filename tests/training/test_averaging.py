@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -49,9 +51,9 @@ def test_the_average_is_its_recursion() -> None:
 
 
 def test_half_of_the_past_is_gone_after_a_half_life() -> None:
-    """From 1,000 steps at 0 on, at 1: after another share of the way the average is half there."""
-    _, average = follow(Averaging(share=0.1), [0.0] * 1000 + [1.0] * 105)  # ln(1105/1000)/ln 2 · 10 ≈ 1.44 ln → 0.5
-    share = 1 - (1000 / 1105) ** (1 / 0.1 * 0.6931)  # the recursion's limit of many small steps
+    """After 1,000 steps at 0 and then 105 at 1 the average is half there: the half-life is a tenth of what was seen."""
+    _, average = follow(Averaging(share=0.1), [0.0] * 1000 + [1.0] * 105)
+    share = 1 - (1000 / 1105) ** (math.log(2) / 0.1)  # the recursion's limit of many small steps
     assert float(average.method.weight.mean()) == pytest.approx(share, abs=0.01)  # pyright: ignore[reportCallIssue, reportArgumentType, reportAttributeAccessIssue]
     assert share == pytest.approx(0.5, abs=0.01)
 

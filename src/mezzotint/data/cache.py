@@ -154,7 +154,7 @@ def _in_processes(place: Path, job: dict[str, Any], numbered: list[tuple[int, st
     try:
         # One line of each in turn: they go at about the same pace, and none may wait for long on a full pipe.
         for lines in zip_longest(*(worker.stdout for worker in workers if worker.stdout)):
-            yield from (json.loads(line) for line in lines if line)
+            yield from (result for line in lines if line for result in json.loads(line))
         for i, worker in enumerate(workers):
             if worker.wait() != 0:
                 said = (place / f"job-{i}.log").read_text(errors="replace").strip()

@@ -18,7 +18,7 @@ from mezzotint.types import DataSpec
 
 CROPS = ("center", "fit", "stretch")
 SPLITS = ("train", "validation", "test")
-FORMAT = 2
+FORMAT = 3
 """Part of every cache key: raised when the same files would be decoded to other bytes."""
 
 

@@ -1,7 +1,7 @@
 """Picture files to uint8 arrays, within limits; without torch, so that worker processes start fast.
 
 Run as a script it is such a worker: `python decode.py JOB` decodes the files that a job lists into rows of a
-memory-mapped array and prints one JSON line per file.
+memory-mapped array and prints a line of JSON for each block of them.
 """
 
 import hashlib
@@ -19,6 +19,8 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 100_000_000
 """A larger picture is refused before it is decoded (a 100-megapixel RGB picture takes 300 MB)."""
 
+BLOCK = 32
+"""Files that a worker reports at once: who listens to it must not take its processor."""
 TRANSPARENT = " transparent"
 """Added to the mode of a picture that has a transparent color without an alpha channel."""
 
@@ -67,13 +69,13 @@ def decode(path: str | Path, size: int | None, channels: int, crop: str, max_pix
     except Exception as error:  # damaged files make Pillow's readers raise nearly anything
         raise ValueError(str(error).replace(str(path), "it") or type(error).__name__) from None
     pixels = np.asarray(full)
-    content = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    content = hashlib.sha256(repr(pixels.shape).encode())
     content.update(pixels.data)
     if channels == 1:
         shown = np.asarray(shaped.convert("L"))[..., None]
     else:
         shown = pixels if shaped is full else np.asarray(shaped)
-    return Decoded(shown, content.hexdigest(), _grey(pixels), width, height, mode, orientation != 1)
+    return Decoded(shown, content.hexdigest()[:32], _grey(pixels), width, height, mode, orientation != 1)
 
 
 def _grey(pixels: Pixels) -> bool:
@@ -91,6 +93,10 @@ def _drafted(image: Image.Image, size: int | None) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1 is upright, and what a damaged EXIF counts as."""
+    if image.format == "PNG":
+        image.load()  # its EXIF may come behind the pixels
+        if not any("exif" in key or "xmp" in key for key in map(str, image.info)):
+            return 1
     try:
         found = image.getexif().get(0x0112, 1)
     except Exception:  # the pixels may be whole where the EXIF is not
@@ -161,9 +167,10 @@ def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dic
 def _work(job_file: str) -> None:
     job = json.loads(Path(job_file).read_text())
     rows = np.load(job["out"], mmap_mode="r+")
-    for index, path in job["files"]:
-        sys.stdout.write(json.dumps(decode_into(rows, job, index, path)) + "\n")
-    sys.stdout.flush()
+    for start in range(0, len(job["files"]), BLOCK):
+        block = [decode_into(rows, job, index, path) for index, path in job["files"][start : start + BLOCK]]
+        sys.stdout.write(json.dumps(block) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

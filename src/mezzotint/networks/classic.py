@@ -31,12 +31,20 @@ def _smallest_side(convolutions: int) -> int:
     return side
 
 
+def _seen_side(last: int, pools: list[bool]) -> int:
+    """The side of the picture that `last` pixels after unpadded convolutions, some with a pool, depend on."""
+    for pooled in reversed(pools):
+        last = (2 * last if pooled else last) + 2
+    return last
+
+
 class Classic(nn.Module):
     """Conv 3×3, pool 2, ReLU by turns; then a hidden layer and logits.
 
     Convolutions are unpadded as in the tutorials. Pictures too small for that (under 18 pixels with three of them)
     are padded to keep their side, and no longer pooled once they are one pixel wide. ReLU comes after the pool: the
-    same numbers for a quarter of the work.
+    same numbers for a quarter of the work. Rows and columns that never reach the logits, because a pool leaves an odd
+    last one out, are cut off at the door: of 28×28 pixels 26×26 are seen, the same numbers for a sixth less work.
     """
 
     def __init__(self, config: ClassicConfig, spec: DataSpec) -> None:
@@ -44,10 +52,12 @@ class Classic(nn.Module):
         channels, height, width = spec.shape
         padding = 1 if min(height, width) < _smallest_side(len(config.widths)) else 0
         layers: list[nn.Module] = []
+        pools: list[bool] = []
         for i, filters in enumerate(config.widths):
             layers.append(nn.Conv2d(channels, filters, 3, padding=padding))
             height, width = height - 2 + 2 * padding, width - 2 + 2 * padding
-            if i < len(config.widths) - 1 and min(height, width) >= 2:
+            pools.append(i < len(config.widths) - 1 and min(height, width) >= 2)
+            if pools[-1]:
                 layers.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
             layers.append(nn.ReLU(inplace=True))
@@ -56,12 +66,13 @@ class Classic(nn.Module):
         if config.dropout:
             layers.append(nn.Dropout(config.dropout))
         self.body = nn.Sequential(*layers)
+        self.seen = spec.shape[1:] if padding else (_seen_side(height, pools), _seen_side(width, pools))
         self.head = nn.Linear(config.hidden, len(spec.classes))
 
     def features(self, images: Images) -> Float[Tensor, "n hidden"]:
         """The hidden layer."""
-        return self.body(images)
+        return self.body(images[:, :, : self.seen[0], : self.seen[1]])
 
     def forward(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits."""
-        return self.head(self.body(images))
+        return self.head(self.features(images))

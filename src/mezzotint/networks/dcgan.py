@@ -21,6 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mezzotint.networks.parts import (
+    ConvTranspose2d,
+    Dropout,
     MapFromVector,
     VectorFromMap,
     convolution,
@@ -113,7 +115,7 @@ def _stem(config: DcganGeneratorConfig, inputs: int, width: int, side: int) -> l
     units, kernel = first * side * side, config.kernel - 1 + config.kernel % 2  # only odd kernels keep the side
     norm = [] if bias else [nn.BatchNorm1d(units)]
     project = [nn.Linear(inputs, units, bias=bias), *norm, _activation(config.leak), MapFromVector(first, side)]
-    mix = nn.ConvTranspose2d(first, width, kernel, 1, kernel // 2, bias=bias)
+    mix = ConvTranspose2d(first, width, kernel, 1, kernel // 2, bias=bias)
     return [*project, mix, *_norm(config.norm, width), _activation(config.leak)]
 
 
@@ -152,7 +154,7 @@ class DcganDiscriminator(nn.Module):
             norm = _norm(config.norm, b) if i else []
             layers += [convolution(a, b, config.kernel, bias=not norm), *norm, _activation(config.leak)]
             if config.dropout:
-                layers.append(nn.Dropout(config.dropout))
+                layers.append(Dropout(config.dropout))
         self.body = nn.Sequential(*layers, VectorFromMap())
         self.head = nn.Linear(widths[-1] * side * side, 1)
         if config.radford:

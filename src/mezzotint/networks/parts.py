@@ -1,4 +1,4 @@
-"""What several architectures share: class codes, sides that double, and vectors that become feature maps."""
+"""What several architectures share: class codes, sides that double, layers that are fast on a CPU too."""
 
 from typing import Literal
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mezzotint.errors import UserError
+from mezzotint.ops.convolution import Gather, Geometry, Scatter
 from mezzotint.types import DataSpec, Labels
 
 
@@ -41,15 +42,74 @@ def doublings(spec: DataSpec) -> tuple[int, int]:
     return side, times
 
 
+def _type_on_cpu(x: Tensor) -> torch.dtype | None:
+    """The type that autocast would give a convolution on the CPU; None where it is off, and on other devices."""
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return None
+    return torch.get_autocast_dtype("cpu")
+
+
+class Conv2d(nn.Conv2d):
+    """torch's, by faster kernels where a CPU trains in bfloat16 (square kernels, one stride, one padding)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """N c h w to n c' h' w'."""
+        low = _type_on_cpu(input)
+        if low is None:
+            return super().forward(input)
+        assert isinstance(self.padding, tuple)
+        g = Geometry(self.kernel_size[0], self.stride[0], self.padding[0], input.shape[2], input.shape[3])
+        bias = None if self.bias is None else self.bias.to(low)
+        with torch.autocast("cpu", enabled=False):
+            return Gather.apply(input.to(low), self.weight.to(low), bias, g)  # pyright: ignore[reportReturnType]
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's, by faster kernels where a CPU trains in bfloat16 (square kernels, one stride, one padding)."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """N c h w to n c' h' w'."""
+        low = _type_on_cpu(input)
+        if low is None:
+            return super().forward(input, output_size)
+        assert isinstance(self.padding, tuple)
+        k, s, p, rest = self.kernel_size[0], self.stride[0], self.padding[0], self.output_padding[0]
+        height, width = ((side - 1) * s - 2 * p + k + rest for side in input.shape[2:])
+        bias = None if self.bias is None else self.bias.to(low)
+        with torch.autocast("cpu", enabled=False):
+            return Scatter.apply(input.to(low), self.weight.to(low), bias, Geometry(k, s, p, height, width))  # pyright: ignore[reportReturnType]
+
+
+class Dropout(nn.Module):
+    """Dropout of feature maps whose mask costs 16 random bits a number; torch's draws are ten times slower on a CPU.
+
+    The share that is left out is `p` rounded to a multiple of 2^-16, and what stays is scaled to match exactly.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N c h w, some of it zero."""
+        if not self.training or x.device.type != "cpu" or x.ndim != 4:
+            return F.dropout(x, self.p, self.training)
+        n, c, h, w = x.shape
+        kept = round((1 - self.p) * 2**16)
+        bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        stays = torch.lt(bits.view(torch.int16)[: x.numel()], kept - 2**15, out=torch.empty(x.numel(), dtype=x.dtype))
+        return x * stays.mul_(2**16 / kept).view(n, h, w, c).permute(0, 3, 1, 2)
+
+
 def convolution(inputs: int, outputs: int, kernel: Literal[4, 5], *, bias: bool = True) -> nn.Conv2d:
     """A convolution of stride 2 that halves an even side."""
-    return nn.Conv2d(inputs, outputs, kernel, 2, (kernel - 1) // 2, bias=bias)
+    return Conv2d(inputs, outputs, kernel, 2, (kernel - 1) // 2, bias=bias)
 
 
 def transposed_convolution(inputs: int, outputs: int, kernel: Literal[4, 5], *, bias: bool = True) -> nn.Module:
     """A transposed convolution of stride 2 that doubles the side."""
     padding, output_padding = (kernel - 1) // 2, kernel % 2
-    return nn.ConvTranspose2d(inputs, outputs, kernel, 2, padding, output_padding, bias=bias)
+    return ConvTranspose2d(inputs, outputs, kernel, 2, padding, output_padding, bias=bias)
 
 
 class MapFromVector(nn.Module):

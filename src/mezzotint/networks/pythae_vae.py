@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mezzotint.errors import UserError
-from mezzotint.networks.parts import MapFromVector, VectorFromMap, convolution
+from mezzotint.networks.parts import ConvTranspose2d, MapFromVector, VectorFromMap, convolution
 from mezzotint.types import DataSpec, Images, Labels
 
 
@@ -75,13 +75,13 @@ class PythaeDecoder(nn.Module):
         self.body = nn.Sequential(
             nn.Linear(latent, 8 * w * 4 * 4),
             MapFromVector(8 * w, 4),
-            nn.ConvTranspose2d(8 * w, 4 * w, 3, 2, 1),
+            ConvTranspose2d(8 * w, 4 * w, 3, 2, 1),
             nn.BatchNorm2d(4 * w),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(4 * w, 2 * w, 3, 2, 1, output_padding=1),
+            ConvTranspose2d(4 * w, 2 * w, 3, 2, 1, output_padding=1),
             nn.BatchNorm2d(2 * w),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(2 * w, outputs * spec.channels, 3, 2, 1, output_padding=1),
+            ConvTranspose2d(2 * w, outputs * spec.channels, 3, 2, 1, output_padding=1),
         )
 
     def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Float[Tensor, "n raw h w"]:

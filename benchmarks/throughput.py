@@ -1,0 +1,208 @@
+"""Training speed of the whole loop with its data, beside the peers', interleaved: one round of each by turns.
+
+python benchmarks/throughput.py --out benchmarks/results/throughput.json
+
+Each round of each is a fresh process on all cores; the first part of it is warm-up and not counted. Ours is the command
+that a user types (sample grids off), its speed read from the run's journal. The peers live in an environment of their
+own, made on the first run (`--peers` names another). Each round also takes the practical peak: a large bf16
+convolution.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import machine
+
+HERE = Path(__file__).parent
+OURS = "mezzotint"
+PROTOCOL = (
+    "Whole training loop with its data, Fashion-MNIST, batches of 128, rounds interleaved (a fresh process each, all "
+    "cores), warm-up left out; medians over rounds. A ratio is the median over rounds of ours by theirs in the same "
+    "round. Share of peak: operations that our step executes a second, by those of a 128-filter 3×3 bf16 convolution."
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One network to train: how our command is called, and which scripts are its peers."""
+
+    recipe: str
+    images: int
+    """Pictures of one round of ours, the first quarter of it warm-up."""
+    peers: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+
+
+PYTHAE = (
+    "method.encoder.kind=pythae-encoder",
+    "method.decoder.kind=pythae-decoder",
+    "method.likelihood=bernoulli",
+    "method.latent=16",
+)
+WORKS = {
+    "cnn-classic": Work("cnn-classic", 128_000, ("keras_cnn", "tutorial_cnn")),
+    "dcgan-tutorial": Work("dcgan-tutorial", 10_240, ("keras_dcgan", "tutorial_dcgan")),
+    "pythae-vae": Work("vae", 3_840, ("pythae_vae",), PYTHAE),
+}
+
+
+def main() -> None:
+    """Take the rounds, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--works", nargs="+", default=list(WORKS), choices=list(WORKS))
+    parser.add_argument("--peers", type=Path, default=HERE.parent / ".venv-peers", help="the peers' environment")
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    python = environment(asked.peers)
+    rounds = [one_round(asked.works, python, number) for number in range(asked.rounds)]
+    result = {"protocol": PROTOCOL, "rows": rows(rounds, asked.works), "peak_gflops": summary(column(rounds, "peak"))}
+    result |= {"machine": facts(rounds), "rounds": rounds}
+    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+    for row in result["rows"]:
+        print(json.dumps(row))
+
+
+def environment(folder: Path) -> Path:
+    """The Python of the peers' environment, made where there is none."""
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists() and not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        for packages in (["torch==2.13.0"], ["-r", str(HERE / "peers" / "requirements.txt")]):
+            subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
+        (folder / "complete").touch()
+    return python
+
+
+def one_round(works: list[str], python: Path, number: int) -> dict[str, Any]:
+    """Each contender of each work once, and the peak; the order turns by one place each round."""
+    turns: list[tuple[str, Callable[[], dict[str, Any]]]] = [("peak", peak)]
+    for name in works:
+        scripts = WORKS[name].peers
+        contenders = [lambda name=name: ours(name), *[lambda s=s: peer(python, s) for s in scripts]]
+        turns += [(f"{name}/{i}", take) for i, take in enumerate(contenders)]
+    turn = number % len(turns)
+    taken = {}
+    for key, take in turns[turn:] + turns[:turn]:
+        taken[key] = take()
+        print(number, key, json.dumps(taken[key]), flush=True)
+    return taken
+
+
+def ours(name: str) -> dict[str, Any]:
+    """Our rate from the journal of a run of the command, after a quarter of it."""
+    work = WORKS[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Path(scratch) / "run"
+        command = [sys.executable, "-m", "mezzotint", "train", work.recipe, "fashion-mnist"]
+        command += ["--images", str(work.images), "--out", str(run)]
+        for setting in ("milestones=0", "batch=128", *work.settings):
+            command += ["--set", setting]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        events = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+        execution = json.loads((run / "recipe.json").read_text())["execution"]
+    lines = [e for e in events if e["event"] == "train"]
+    first = next(e for e in lines if e["images"] >= work.images // 4)
+    images, seconds = lines[-1]["images"] - first["images"], lines[-1]["seconds"] - first["seconds"]
+    rate = round(images / seconds, 1)
+    return {"who": OURS, "images_per_second": rate, "images": images, "seconds": seconds, "execution": execution}
+
+
+def peer(python: Path, script: str) -> dict[str, Any]:
+    """A peer's own line."""
+    command = [str(python), str(HERE / "peers" / f"{script}.py")]
+    silent = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=silent)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def peak() -> dict[str, Any]:
+    """GFLOP/s of a large bf16 convolution with channels last, the median of a second and a half, on all cores."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(machine.facts()["cores"])
+    layout = torch.channels_last
+    images = torch.randn(128, 128, 28, 28).bfloat16().contiguous(memory_format=layout)
+    weights = torch.randn(128, 128, 3, 3).bfloat16().contiguous(memory_format=layout)
+    operations = 2 * 128 * 28 * 28 * 128 * 128 * 9
+    rates, began = [], time.perf_counter()
+    while time.perf_counter() - began < 1.5:
+        tick = time.perf_counter()
+        F.conv2d(images, weights, padding=1)
+        rates.append(operations / (time.perf_counter() - tick) / 1e9)
+    return {"gflops": round(statistics.median(rates), 1)}
+
+
+def gflops_per_picture(name: str) -> float:
+    """What one step of ours executes, forward and backward, by torch's counter, for each picture of the batch."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mezzotint import catalog
+    from mezzotint.data.dataset import load
+    from mezzotint.data.loader import Batches
+    from mezzotint.recipe import with_setting
+    from mezzotint.types import Batch
+
+    dataset = load("fashion-mnist")
+    recipe = catalog.recipe(WORKS[name].recipe, dataset.spec)
+    for setting in WORKS[name].settings:
+        recipe = with_setting(recipe, setting, catalog.kinds())
+    method = recipe.method.build(dataset.spec).to(memory_format=torch.channels_last)
+    images, labels = Batches(dataset, "train", 128, 0).at(0)
+    with FlopCounterMode(display=False) as counter, torch.autocast("cpu", torch.bfloat16):
+        for phase in method.phases:
+            method.loss(Batch(images, labels), phase.name).total.backward()
+    return counter.get_total_flops() / len(images) / 1e9
+
+
+def rows(rounds: list[dict[str, Any]], works: list[str]) -> list[dict[str, Any]]:
+    """A line for each contender."""
+    lines = []
+    for name in works:
+        mine = column(rounds, f"{name}/0")
+        share = gflops_per_picture(name) * statistics.median(
+            a / b for a, b in zip(mine, column(rounds, "peak"), strict=True)
+        )
+        lines.append({"work": name, "who": OURS, **summary(mine), "share_of_peak": share})
+        for i, _ in enumerate(WORKS[name].peers, 1):
+            theirs = column(rounds, f"{name}/{i}")
+            ratios = summary([a / b for a, b in zip(mine, theirs, strict=True)])
+            line = {"work": name, "who": rounds[0][f"{name}/{i}"]["who"], **summary(theirs)}
+            line |= {"ratio": ratios["median"], "ratio_min": ratios["min"], "ratio_max": ratios["max"]}
+            lines.append(line)
+    return lines
+
+
+def column(rounds: list[dict[str, Any]], key: str) -> list[float]:
+    """The figure of one contender, round by round."""
+    return [taken[key].get("images_per_second", taken[key].get("gflops")) for taken in rounds]
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Number, median and spread."""
+    return {"n": len(values), "median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def facts(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Hardware, our versions and those of the peers."""
+    found = machine.facts()
+    for taken in rounds[0].values():
+        others = {k: v for k, v in taken.get("versions", {}).items() if k not in ("python", "torch")}
+        found["versions"] |= others
+    return found
+
+
+if __name__ == "__main__":
+    main()
