@@ -125,7 +125,7 @@ def test_another_kind_comes_with_its_own_defaults() -> None:
         ("sure", "maybe", "sure must be true or false"),
         ("sure", "1", "sure must be true or false"),
         ("mode", "fats", "did you mean 'fast'"),
-        ("level", "2", "level must be"),
+        ("level", "2", "level cannot be '2': it can be 1, 3"),
         ("parts.a.side", "-1", "a side must not be negative"),
         ("parts.c.side", "1", "no setting"),
     ],

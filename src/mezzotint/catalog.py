@@ -27,13 +27,13 @@ class Entry:
 
 
 RECIPES: dict[str, Entry] = {
-    "cnn": Entry("recognize", "recognize pictures: a small residual net", "", ""),
-    "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "", ""),
-    "dcgan": Entry("generate", "draw pictures: convolutional GAN", "", ""),
-    "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "", ""),
-    "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "", ""),
-    "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "", ""),
-    "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "", ""),
+    "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.5 to 1.9 M", ""),
+    "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M", ""),
+    "dcgan": Entry("generate", "draw pictures: convolutional GAN", "1.0 M", ""),
+    "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M", ""),
+    "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.3 M", ""),
+    "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M", ""),
+    "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M", ""),
 }
 
 

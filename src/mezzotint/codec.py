@@ -73,7 +73,10 @@ def _decode(hint: Any, value: Any, kinds: Kinds, where: str) -> Any:
 def _decode_union(args: tuple[Any, ...], value: Any, kinds: Kinds, where: str) -> Any:
     if value is None and type(None) in args:
         return None
-    for arg in args:
+    rest = [arg for arg in args if arg is not type(None)]
+    if len(rest) == 1:
+        return _decode(rest[0], value, kinds, where)
+    for arg in rest:
         try:
             return _decode(arg, value, kinds, where)
         except UserError:
@@ -183,8 +186,9 @@ def _parse(hint: Any, text: str) -> Any:
         return [_parse(inner, part.strip()) for part in text.strip("()[]").split(",") if part.strip()]
     if bool in members and text.lower() in ("true", "false", "yes", "no", "on", "off"):
         return text.lower() in ("true", "yes", "on")
-    if get_origin(hint) is Literal:
-        return next((choice for choice in get_args(hint) if str(choice) == text), text)
+    for member in members:
+        if get_origin(member) is Literal:
+            return next((choice for choice in get_args(member) if str(choice) == text), text)
     for number in (int, float):
         if number in members or float in members:
             try:
