@@ -74,10 +74,11 @@ def main() -> None:
 
 
 def environment(folder: Path) -> Path:
-    """The Python of the peers' environment, made where there is none."""
+    """The Python of the peers' environment, made or completed where it is not whole."""
     python = folder / "bin" / "python"
-    if not (folder / "complete").exists() and not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    if not (folder / "complete").exists():
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         for packages in (["torch==2.13.0"], ["-r", str(HERE / "peers" / "requirements.txt")]):
             subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
         (folder / "complete").touch()

@@ -214,6 +214,7 @@ class Training:
         state, recipe = self.state, self.recipe
         pace = Pace(torch.get_num_threads(), available_threads(), time.monotonic()) if self._may_adapt() else None
         window = _Window(time.monotonic(), state.images)
+        marks = [(window.began, state.images)]
         saved = revised = time.monotonic()
         done = self.finished
         while not done:
@@ -229,8 +230,9 @@ class Training:
             if now - window.began >= LOG_SECONDS or done:
                 yield self._log(window)
                 window = _Window(time.monotonic(), state.images, window.rate)
+                marks.append((window.began, state.images))
                 if recipe.budget.minutes and not done and now - revised > max(2.0, 0.04 * 60 * recipe.budget.minutes):
-                    self._revise(window.rate)
+                    self._revise(marks)
                     revised = now
             # Among refused steps the checkpoint from before them is the better one to keep.
             if done or (time.monotonic() - saved > recipe.checkpoint_seconds and state.refused == 0):
@@ -347,9 +349,15 @@ class Training:
         note = "the machine's load changed: from here on the data order, but not every bit, is as without the change"
         self.journal.write("threads", self.state.images, threads=threads, message=note)
 
-    def _revise(self, rate: float) -> None:
-        """Head for another number of pictures where the machine is not as fast as planned (by over 2 %)."""
+    def _revise(self, marks: list[tuple[float, int]]) -> None:
+        """Head for another number of pictures where the machine is not as fast as planned (by over 2 %).
+
+        Judged by the second half of the time so far (`marks` of seconds and pictures), so that neither the kernels'
+        making at the start nor a single milestone counts for much.
+        """
         state = self.state
+        (then, before), (now, images) = marks[len(marks) // 2], marks[-1]
+        rate = (images - before) / max(now - then, 1e-9)
         left = self._seconds_for_training()
         reachable = state.images + int(left * rate)
         progress = self.plan.progress(state.images)

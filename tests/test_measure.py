@@ -1,0 +1,146 @@
+"""The evaluation loop against the arithmetic done by hand; the metrics themselves are tested beside them."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mezzotint import measure
+from mezzotint.data import pictures
+from mezzotint.data.dataset import Dataset
+from mezzotint.data.loader import ordered
+from mezzotint.errors import UserError
+from mezzotint.method import Method
+
+
+@pytest.fixture(scope="module")
+def methods(make_recipe: Any, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Method]:
+    place = tmp_path_factory.mktemp("runs")
+    more = {"gan-mlp": ("method.conditional=true",)}
+    names = ("cnn-classic", "vae", "gan-mlp")
+    return {n: train_in(place / n, make_recipe(n, *more.get(n, ()), steps=30, batch=64)).trained() for n in names}
+
+
+def test_accuracy_is_the_share_of_right_answers(methods: dict[str, Method], digits: Dataset) -> None:
+    card = measure.measure(methods["cnn-classic"], digits)
+    images, labels = next(ordered(digits, "test", 10_000))
+    with torch.no_grad():
+        said = methods["cnn-classic"].eval().classify(images).argmax(1)  # pyright: ignore[reportCallIssue]
+    assert labels is not None
+    assert card.scores["accuracy"].value == pytest.approx(float((said == labels).double().mean()))
+    assert card.confusion is not None
+    assert np.trace(np.array(card.confusion)) == int((said == labels).sum())
+    assert [sum(row) for row in card.confusion] == torch.bincount(labels, minlength=10).tolist()
+    glance = measure.validation_score(methods["cnn-classic"], digits)
+    assert glance.name == "accuracy"
+    assert glance.higher_is_better
+    assert 0 <= glance.value <= 1
+
+
+def test_bounds_and_reconstructions_are_means_over_pictures(methods: dict[str, Method], digits: Dataset) -> None:
+    card = measure.measure(methods["vae"], digits, count=60)
+    images, _ = next(ordered(digits, "test", 10_000))
+    vae: Any = methods["vae"].eval()
+    with torch.no_grad():
+        again = pictures.to_float(pictures.to_uint8(vae.decode(vae.encode(images))))
+    error = (again.double() - images.double()).square().mean((1, 2, 3))
+    assert card.scores["psnr"].value == pytest.approx(float((10 * torch.log10(4 / error)).mean()), rel=1e-4)
+    assert card.scores["bits_per_dimension"].value == pytest.approx(
+        -card.scores["elbo"].value / digits.spec.dimensions / np.log(2), rel=1e-6
+    )
+
+
+def test_a_perfect_forger_is_at_no_distance(digits: Dataset, methods: dict[str, Method]) -> None:
+    class Forger(Method):
+        """Draws the very test pictures."""
+
+        spec = digits.spec
+        phases = ()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.pixels = torch.nn.Parameter(next(ordered(digits, "test", 10_000))[0])
+
+        def groups(self) -> Any:
+            return {"all": [self.pixels]}
+
+        def loss(self, batch: Any, phase: str) -> Any:
+            raise NotImplementedError
+
+        def generate(self, seeds: Any, labels: Any = None) -> torch.Tensor:
+            return self.pixels[[(s - measure.FIRST_SEED) % len(self.pixels) for s in seeds]]
+
+    count = len(digits.splits["test"])
+    card = measure.measure(Forger(), digits, count=count)
+    scale = card.scores["frechet_floor"].value
+    assert abs(card.scores["frechet"].value) < 1e-3 * scale
+    assert card.scores["precision"].value == card.scores["recall"].value == card.scores["coverage"].value == 1
+    worse = measure.measure(methods["gan-mlp"], digits, count=count)
+    assert worse.scores["frechet"].value > worse.scores["frechet_floor"].value
+
+
+def test_a_protocol_says_what_was_compared(methods: dict[str, Method], digits: Dataset) -> None:
+    card = measure.measure(methods["gan-mlp"], digits, split="validation", count=50, seed=3, weights="abc")
+    assert card.protocol["split"] == "validation"
+    assert card.protocol["data_digest"] == digits.digest
+    assert (card.protocol["drawn"], card.protocol["reference"]) == (50, 50)
+    assert (card.protocol["seed"], card.protocol["weights"]) == (3, "abc")
+    assert card.protocol["extractor"]["name"] == "random-filters"
+    assert any("few" in note for note in card.notes)
+    assert any("random filters" in note for note in card.notes)
+    other = measure.measure(methods["gan-mlp"], digits, split="validation", count=50, seed=4)
+    assert other.scores["frechet"].value != card.scores["frechet"].value
+    assert other.scores["frechet_floor"] == card.scores["frechet_floor"]
+
+
+def test_every_score_lies_in_its_interval(methods: dict[str, Method], digits: Dataset) -> None:
+    for method in methods.values():
+        for name, score in measure.measure(method, digits, count=60).scores.items():
+            assert score.low <= score.value <= score.high, name
+
+
+def test_a_card_survives_json(methods: dict[str, Method], digits: Dataset) -> None:
+    card = measure.measure(methods["cnn-classic"], digits)
+    again = measure.from_json(json.loads(json.dumps(card.to_json())))
+    assert again.scores == card.scores
+    assert (again.confusion, again.notes, again.protocol) == (card.confusion, card.notes, card.protocol)
+
+
+def test_measuring_twice_is_the_same_and_leaves_no_trace(methods: dict[str, Method], digits: Dataset) -> None:
+    method = methods["vae"].train()
+    first, second = (measure.measure(method, digits, count=60) for _ in range(2))
+    assert first == second
+    assert method.training
+
+
+def test_an_empty_or_unknown_split_is_said(methods: dict[str, Method], digits: Dataset) -> None:
+    for data, split in (
+        (digits, "tset"),
+        (replace(digits, splits={**digits.splits, "test": np.array([], int)}), "test"),
+    ):
+        with pytest.raises(UserError, match="no pictures in the split"):
+            measure.measure(methods["vae"], data, split=split)
+
+
+def test_a_ruler_of_another_shape_is_refused(methods: dict[str, Method], digits: Dataset) -> None:
+    ruler = measure.MethodFeatures(methods["cnn-classic"], "cnn", "abc")
+    with pytest.raises(UserError, match="8×8×1"):
+        ruler(torch.zeros(2, 1, 9, 9))
+
+
+def test_classes_are_drawn_in_the_proportions_of_the_split(methods: dict[str, Method], digits: Dataset) -> None:
+    count = len(digits.splits["test"])
+    labels = measure.labels_like(methods["gan-mlp"], digits, "test", count)
+    assert labels is not None
+    assert digits.labels is not None
+    assert sorted(labels.tolist()) == sorted(digits.labels[digits.splits["test"]].tolist())
+    assert measure.labels_like(methods["vae"], digits, "test", count) is None
+
+
+def test_drawing_needs_a_method_that_draws(methods: dict[str, Method]) -> None:
+    with pytest.raises(UserError, match="does not draw"):
+        measure.draw(methods["cnn-classic"], [1])
+    assert measure.sample_grid(methods["cnn-classic"]) is None

@@ -1,0 +1,81 @@
+"""What users may build on: public names, verbs and flags, recipes. A change here is a change for them."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mezzotint
+from mezzotint import catalog
+from mezzotint.cli import look, make, use
+
+SOURCE = Path(inspect.getfile(mezzotint)).parent
+
+FLAGS = {
+    make.train: "recipe data minutes images out size channels crop set seed resume",
+    look.recipes: "name",
+    look.show: "run",
+    look.measure: "run data split features count seed",
+    look.board: "runs port",
+    use.generate: "run count seed classes out",
+    use.reconstruct: "run pictures out",
+    use.interpolate: "run first second steps out",
+}
+
+
+def test_public_names() -> None:
+    assert mezzotint.__all__ == [
+        "Dataset",
+        "Interrupted",
+        "Model",
+        "UserError",
+        "check",
+        "grid",
+        "load",
+        "load_data",
+        "resume",
+        "save_png",
+        "to_float",
+        "to_uint8",
+        "train",
+    ]
+
+
+@pytest.mark.parametrize("verb", FLAGS, ids=lambda verb: verb.__name__)
+def test_flags(verb: object) -> None:
+    assert list(inspect.signature(verb).parameters) == FLAGS[verb].split()  # pyright: ignore[reportArgumentType]
+
+
+def test_recipes() -> None:
+    promised = {"cnn", "cnn-classic", "dcgan", "dcgan-tutorial", "gan-mlp", "vae", "vae-dense"}
+    assert set(catalog.RECIPES) >= promised
+
+
+def test_import_costs_nothing_and_names_come_when_asked_for() -> None:
+    program = "import sys, mezzotint; assert not {'torch', 'numpy'} & set(sys.modules); mezzotint.UserError"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_torchvision_is_never_imported() -> None:
+    program = (
+        "import sys; sys.modules['torchvision'] = None\n"
+        "import mezzotint\n[getattr(mezzotint, n) for n in mezzotint.__all__]\n"
+        "import mezzotint.api, mezzotint.page, mezzotint.cli.verbs"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_house_rules(path: Path) -> None:
+    text = path.read_text()
+    names = [*re.findall(r"^\s*(?:def|class) (\w+)", text, re.MULTILINE), path.stem]
+    for name in names:
+        assert not re.search(r"manager|engine|helper|handler|processor|pipeline|wrapper|misc|^base_|utils", name, re.I)
+    assert not re.search(r"\bTODO\b|\bFIXME\b|\bXXX\b", text)
+    assert not re.search(r"^\s*(import|from) (torchvision|pickle)\b", text, re.MULTILINE) or path.name == "sources.py"
+    assert "torch.load(" not in text
+    assert max(map(len, text.splitlines()), default=0) <= 120
+    assert len(text.splitlines()) <= 600, "a file of over 600 lines is two files"
