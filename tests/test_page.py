@@ -29,7 +29,11 @@ def run(make_recipe: Any, digits: Any, tmp_path: Path) -> runs.Run:
 
 CARD = ScoreCard(
     {"data": "digits", "split": "test"},
-    {"accuracy": Score(0.5, 0.4, 0.6), "recall[a]": Score(1.0, 0.9, 1.0), "recall[<b>]": Score(0.0, 0.0, 0.1)},
+    {
+        "accuracy": Score(0.5, 0.4, 0.6, 6, "by hand"),
+        "recall[a]": Score(1.0, 0.9, 1.0, 6, "by hand"),
+        "recall[<b>]": Score(0.0, 0.0, 0.1, 6, "by hand"),
+    },
     [[3, 0], [3, 0]],
     ("a note & more",),
 )
@@ -83,5 +87,5 @@ def test_numbers_are_for_people(value: float, text: str) -> None:
 
 
 def test_lines_of_a_card() -> None:
-    assert page.score_line("macro_f1", Score(0.5, 0.4, 0.6)) == "macro f1 0.5000 (0.4000 to 0.6000)"
+    assert page.score_line("macro_f1", Score(0.5, 0.4, 0.6, 6, "by hand")) == "macro f1 0.5000 (0.4000 to 0.6000)"
     assert page.protocol_lines(CARD)[-1] == "a note & more"

@@ -1,6 +1,7 @@
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,3 +245,57 @@ def test_the_format_is_part_of_the_key(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "FORMAT", -1)
     load(root, size=8, cache_folder=tmp_path / "c")
     assert len(entries(tmp_path / "c")) == 2
+
+
+def test_an_entry_that_was_copied_is_still_good(folder, tmp_path, no_decoding):
+    root = folder(range(5))
+    load(root, size=8, cache_folder=tmp_path / "c")
+    os.utime(entries(tmp_path / "c")[0] / "pixels.npy", ns=(0, 0))
+    no_decoding()
+    assert len(load(root, size=8, cache_folder=tmp_path / "c").images) == 5
+
+
+def test_a_file_in_the_place_of_an_entry_is_replaced(folder, tmp_path):
+    root = folder(range(5))
+    load(root, size=8, cache_folder=tmp_path / "c")
+    entry = entries(tmp_path / "c")[0]
+    shutil.rmtree(entry)
+    entry.write_text("not a folder")
+    assert len(load(root, size=8, cache_folder=tmp_path / "c").images) == 5
+    assert entries(tmp_path / "c") == [entry]
+
+
+FRAGILE = """
+import os, sys
+sys.path.insert(0, {place!r})
+import decode
+whole = decode.decode_into
+def fragile(rows, job, index, path):
+    return os.abort() if path.endswith("7.png") else whole(rows, job, index, path)
+decode.decode_into = fragile
+decode._work(sys.argv[1])
+"""
+
+
+def test_a_file_that_crashes_its_decoder_is_skipped_like_others(folder, tmp_path, monkeypatch):
+    root = folder(range(30))
+    (tmp_path / "fragile.py").write_text(FRAGILE.format(place=str(Path(cache.decode.__file__).parent)))
+    monkeypatch.setattr(cache, "FEW", 10)
+    whole = load(root, size=8, cache_folder=tmp_path / "whole")
+    monkeypatch.setattr(cache.decode, "__file__", str(tmp_path / "fragile.py"))
+    found = load(root, size=8, cache_folder=tmp_path / "c")
+    assert [(s.path, s.reason) for s in found.skipped] == [
+        (f"{i}.png", "its decoder crashed") for i in ("17", "27", "7")
+    ]
+    lost = [sorted(map(str, range(30))).index(i) for i in ("17", "27", "7")]
+    assert np.array_equal(found.images, np.delete(whole.images, lost, axis=0))
+
+
+def test_pixels_that_were_changed_on_the_disk_are_made_anew(folder, tmp_path):
+    root = folder(range(5))
+    kept = load(root, size=8, cache_folder=tmp_path / "c").images.copy()
+    path = entries(tmp_path / "c")[0] / "pixels.npy"
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    assert np.array_equal(load(root, size=8, cache_folder=tmp_path / "c").images, kept)

@@ -202,3 +202,9 @@ def test_near_duplicates_are_rare_where_pictures_are_alike(cache_folder):
 def test_nothing_there_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no folder"):
         check(tmp_path / "absent")
+
+
+def test_a_picture_that_costs_all_classes_is_named(folder, tmp_path):
+    root = folder(range(9), lambda i: f"{'ab'[i % 2]}/{i}.png" if i else "cover.png")
+    lines = "\n".join(check(root, size=8, cache_folder=tmp_path / "c").lines())
+    assert "no classes: one of the pictures lies outside of the sub-folders (cover.png)" in lines

@@ -191,3 +191,11 @@ def test_spec_counts_what_is_trained_on(folder, tmp_path):
     assert found.spec.count == len(found.splits["train"]) < 30
     assert found.spec.classes == ()
     assert dataset.arrays_of(found, "train").images.shape[0] == found.spec.count
+
+
+def test_pictures_are_narrowed_block_by_block_to_the_same(folder, tmp_path, monkeypatch):
+    root = folder(range(10))
+    (root / "4.png").write_bytes(b"junk")
+    at_once = dataset.load(root, size=8, cache_folder=tmp_path / "a")
+    monkeypatch.setattr(dataset, "ROWS", 4)
+    assert np.array_equal(dataset.load(root, size=8, cache_folder=tmp_path / "b").images, at_once.images)

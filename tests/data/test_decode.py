@@ -256,3 +256,11 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_to_nearly_the_same(tmp_path, draw
 def test_endings_cover_what_pillow_reads_of_pictures():
     assert {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"} <= picture_extensions()
     assert ".pdf" not in picture_extensions()
+
+
+def test_postscript_is_refused_and_not_run(tmp_path):
+    # Pillow hands it to Ghostscript; this one would never end.
+    path = tmp_path / "picture.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n")
+    with pytest.raises(ValueError, match="PostScript"):
+        decode(path, 8, 3, "center")

@@ -8,9 +8,10 @@ from mezzotint.types import DataSpec
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [1, 8, 15, 16, 17, 28, 32, 64, 65, 128])
-def test_shapes(side, channels, make_spec, assert_all_learn):
+@pytest.mark.parametrize("settings", [{}, {"convolutions": 1, "halving": "pool"}])
+def test_shapes(side, channels, settings, make_spec, assert_all_learn):
     spec = make_spec(side, channels)
-    network, images = ResidualConfig(width=4).build(spec), torch.rand(4, *spec.shape) * 2 - 1
+    network, images = ResidualConfig(width=4, **settings).build(spec), torch.rand(4, *spec.shape) * 2 - 1
     assert network(images).shape == (4, 3)
     assert network.features(images).shape == (4, 32)
     assert_all_learn(network, lambda: network(images))
@@ -31,6 +32,15 @@ def test_pictures_need_not_be_square():
 )
 def test_width_doubles_from_stage_to_stage(width, blocks, expected, make_spec, count):
     assert count(ResidualConfig(width=width, blocks=blocks).build(make_spec(28))) == expected
+
+
+def test_a_pool_leaves_the_odd_row_out_and_never_the_last(make_spec):
+    seen = []
+    for side in (1, 2, 8, 28):
+        network = ResidualConfig(width=4, halving="pool").build(make_spec(side))
+        network.body.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[2]))
+        network(torch.zeros(2, 1, side, side))
+    assert seen == [1, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("side", "last"), [(8, 2), (15, 4), (28, 4), (32, 4), (64, 4), (128, 4)])

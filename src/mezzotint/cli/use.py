@@ -45,7 +45,8 @@ def generate(
     model = load(run)
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     images = model.generate(range(seed, seed + count), named)
-    _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model)
+    columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
+    _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
     print(f"{count} pictures in {out}")
 
 

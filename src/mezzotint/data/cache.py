@@ -15,6 +15,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -23,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from mezzotint.data import decode
-from mezzotint.data.decode import Pixels, decode_into
+from mezzotint.data.decode import BLOCK, Pixels, decode_into
+from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -31,6 +33,8 @@ DAY = 86_400
 """Seconds after which what lies under a temporary name belongs to nobody."""
 FEW = 256
 """So many files are decoded faster than worker processes start."""
+MOST_CRASHES = 3
+"""Files that may crash their decoder: more of them are no accident of a file."""
 
 
 def folder() -> Path:
@@ -56,13 +60,24 @@ def load(entry: Path) -> Entry | None:
     try:
         facts = json.loads((entry / "facts.json").read_text())
         pixels = np.load(entry / "pixels.npy", mmap_mode="c", allow_pickle=False)
-        if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8:
+        if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8 or not _unchanged(entry, facts["file"]):
             return None
         # Opened here, because numpy leaves a broken archive open.
         with (entry / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return Entry(pixels, {name: stored[name] for name in stored.files}, facts)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
+
+
+def _written(pixels: Path) -> dict[str, int]:
+    status = pixels.stat()
+    return {"bytes": status.st_size, "changed": status.st_mtime_ns}
+
+
+def _unchanged(entry: Path, file: dict[str, Any]) -> bool:
+    """Whether the pixels are those that were written: by the time of the last change, or else by their hash."""
+    pixels = entry / "pixels.npy"
+    return {**file, **_written(pixels)} == file or file_digest(pixels) == file["sha256"]
 
 
 def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> Entry:
@@ -78,6 +93,7 @@ def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> Entry:
         raise UserError(_complaint(entry.parent, error)) from None
     try:
         facts = fill(new)
+        facts["file"] = {**_written(new / "pixels.npy"), "sha256": file_digest(new / "pixels.npy")}
         (new / "facts.json").write_text(json.dumps(facts))
         _replace(new, entry)
     except OSError as error:
@@ -101,15 +117,23 @@ def _clear_left_over(place: Path) -> None:
 
 
 def _replace(new: Path, entry: Path) -> None:
-    """Put `new` in the place of a damaged entry, or give way to another process that was faster."""
-    if load(entry) is not None:
-        return
-    shutil.rmtree(entry, ignore_errors=True)
+    """Put `new` in its place, or in that of a damaged entry; give way to another process that was faster."""
     try:
         new.rename(entry)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
+        if load(entry) is None:
+            _take_away(entry)
+            _replace(new, entry)
+
+
+def _take_away(entry: Path) -> None:
+    """Remove a damaged entry, in one step for others who look at it."""
+    away = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
+    with suppress(FileNotFoundError):  # another process was faster
+        entry.rename(away / "damaged")
+    shutil.rmtree(away, ignore_errors=True)
 
 
 def _complaint(place: Path, error: OSError) -> str:
@@ -148,15 +172,36 @@ def _reserve(path: Path) -> None:
 
 
 def _in_processes(place: Path, job: dict[str, Any], numbered: list[tuple[int, str]]) -> Iterator[dict[str, Any]]:
-    """Results of worker processes, as they come."""
+    """Results of worker processes, as they come; a file that crashes its decoder is one that cannot be read."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = [_worker(place / f"job-{i}", {**job, "files": numbered[i::count]}) for i in range(count)]
+    left = dict(numbered)
+    jobs = [{**job, "files": numbered[i::count], "block": BLOCK} for i in range(count)]
+    for crashes in range(MOST_CRASHES + 2):
+        for result in _reports(place, jobs):
+            del left[int(result["i"])]
+            yield result
+        if not left:
+            return
+        if crashes:
+            # One process that tells of each file before the next has crashed on the first of those left.
+            index = next(iter(left))
+            del left[index]
+            yield {"i": index, "error": "its decoder crashed"}
+        jobs = [{**job, "files": list(left.items()), "block": 1}]
+    if left:
+        told = f"a decoding process died on {MOST_CRASHES + 1} pictures; the next is {next(iter(left.values()))}"
+        raise UserError(f"{told}: move such files away, or install Pillow anew")
+
+
+def _reports(place: Path, jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What a process for each job says; of one that a signal ends, what it had said until then."""
+    workers = [_worker(place / f"job-{i}", job) for i, job in enumerate(jobs)]
     try:
         # One line of each in turn: they go at about the same pace, and none may wait for long on a full pipe.
         for lines in zip_longest(*(worker.stdout for worker in workers if worker.stdout)):
-            yield from (result for line in lines if line for result in json.loads(line))
+            yield from (result for line in lines if line and line.endswith("\n") for result in json.loads(line))
         for i, worker in enumerate(workers):
-            if worker.wait() != 0:
+            if worker.wait() > 0:
                 said = (place / f"job-{i}.log").read_text(errors="replace").strip()
                 raise OSError(f"a decoding process died: {said[-200:] or worker.returncode}")
     finally:

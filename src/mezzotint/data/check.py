@@ -1,7 +1,7 @@
 """Tells before training what is in a data set, and whether it is enough."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -280,21 +280,28 @@ def _verdicts(dataset: Dataset, origins: Origins) -> tuple[Verdict, ...]:
     gan = "a discriminator learns fewer than about 1,000 by heart; from 5,000 on it has to generalize"
     vae = "fewer than about 500 are reproduced rather than summarized; from 2,000 on the latent space fills"
     return (
-        _classifier_verdict(dataset, rows),
+        _classifier_verdict(dataset, rows, origins.paths),
         _verdict("GAN", len(rows), 1000, 5000, f"{len(rows):,} different training pictures; {gan}"),
         _verdict("VAE", len(rows), 500, 2000, f"{len(rows):,} different training pictures; {vae}"),
     )
 
 
-def _classifier_verdict(dataset: Dataset, rows: np.ndarray) -> Verdict:
+def _classifier_verdict(dataset: Dataset, rows: np.ndarray, paths: Sequence[str]) -> Verdict:
     if dataset.labels is None or len(dataset.classes) < 2:
-        reason = "there are no classes: put the pictures of each class into a sub-folder of its name"
-        return Verdict(kind="classifier", enough="no", reason=reason)
+        return Verdict(kind="classifier", enough="no", reason=f"there are no classes: {_way_to_classes(paths)}")
     labels = dataset.labels[rows]
     counts = np.bincount(labels[labels >= 0], minlength=len(dataset.classes))
     least = int(counts.argmin())
     told = f"the smallest class, {dataset.classes[least]}, has {counts[least]:,} different training pictures"
     return _verdict("classifier", int(counts[least]), 20, 200, f"{told}; from 20 on it learns, from 200 on well")
+
+
+def _way_to_classes(paths: Sequence[str]) -> str:
+    loose = [path for path in paths if "/" not in path]
+    if loose and len({path.split("/")[0] for path in paths} - set(loose)) > 1:
+        lie = f"{len(loose):,} of the pictures lie" if len(loose) > 1 else "one of the pictures lies"
+        return f"{lie} outside of the sub-folders ({loose[0]}), which otherwise would be the classes"
+    return "put the pictures of each class into a sub-folder of its name"
 
 
 def _verdict(kind: str, count: int, least: int, plenty: int, reason: str) -> Verdict:

@@ -18,8 +18,10 @@ from mezzotint.types import DataSpec
 
 CROPS = ("center", "fit", "stretch")
 SPLITS = ("train", "validation", "test")
-FORMAT = 3
-"""Part of every cache key: raised when the same files would be decoded to other bytes."""
+FORMAT = 4
+"""Part of every cache key: raised when the same files would be decoded to other bytes, or told of otherwise."""
+ROWS = 1024
+"""Pictures that are copied at once."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,7 @@ def _fill_from_files(
     grey = channels is None and all(results[i]["grey"] for i in kept)
     images: Pixels = np.load(out, mmap_mode="r")
     if skipped or grey:
-        np.save(new / "kept.npy", images[kept][..., : 1 if grey else None])
-        (new / "kept.npy").replace(out)
+        _narrow(out, images, kept, 1 if grey else images.shape[3])
         images = np.load(out, mmap_mode="r")
     files = [listing.files[i] for i in kept]
     labels = np.array([f.label for f in files], np.int64) if listing.classes else None
@@ -211,6 +212,17 @@ def _fill_from_files(
     }
     where = split([r["content"] for r in told], given)
     return _finish(new, images, labels, listing.classes, where, skipped, origin, [f.path for f in files])
+
+
+def _narrow(out: Path, images: Pixels, kept: list[int], channels: int) -> None:
+    """Write only the rows that could be read and the channels that differ, by blocks: all may not fit in memory."""
+    slim = out.with_name("kept.npy")
+    shape = (len(kept), *images.shape[1:3], channels)
+    with slim.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for start in range(0, len(kept), ROWS):
+            file.write(images[kept[start : start + ROWS]][..., :channels].tobytes())
+    slim.replace(out)
 
 
 def usual_size(paths: Sequence[str]) -> int:

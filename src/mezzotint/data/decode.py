@@ -21,6 +21,8 @@ MAX_PIXELS = 100_000_000
 
 BLOCK = 32
 """Files that a worker reports at once: who listens to it must not take its processor."""
+PROGRAMS = ("EPS",)
+"""Formats of Pillow that are not decoded but run, by an interpreter that knows no bounds (Ghostscript)."""
 TRANSPARENT = " transparent"
 """Added to the mode of a picture that has a transparent color without an alpha channel."""
 
@@ -60,6 +62,8 @@ def decode(path: str | Path, size: int | None, channels: int, crop: str, max_pix
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
+                if image.format in PROGRAMS:
+                    raise ValueError("PostScript is a program rather than a picture: save it as PNG")
                 (width, height), mode = image.size, image.mode + TRANSPARENT * ("transparency" in image.info)
                 if width * height > max_pixels:
                     raise ValueError(f"{width}×{height} is over the bound of {max_pixels} pixels")
@@ -167,8 +171,8 @@ def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dic
 def _work(job_file: str) -> None:
     job = json.loads(Path(job_file).read_text())
     rows = np.load(job["out"], mmap_mode="r+")
-    for start in range(0, len(job["files"]), BLOCK):
-        block = [decode_into(rows, job, index, path) for index, path in job["files"][start : start + BLOCK]]
+    for start in range(0, len(job["files"]), job["block"]):
+        block = [decode_into(rows, job, index, path) for index, path in job["files"][start : start + job["block"]]]
         sys.stdout.write(json.dumps(block) + "\n")
         sys.stdout.flush()
 

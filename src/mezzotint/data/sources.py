@@ -257,32 +257,79 @@ def _read_idx_set(found: dict[str, Path], name: str, classes: tuple[str, ...] | 
     return Arrays(np.concatenate(images)[..., None], np.concatenate(labels).astype(np.int64), classes, given)
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Admits arrays, bytes, text, numbers, lists and dicts; anything else is refused before it can run."""
+class _PlainDtype:
+    """Stands in for numpy's dtype while a pickle is read: numpy's own takes its flags from the file.
 
-    ADMITTED: ClassVar = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
+    With false flags an array of objects takes raw bytes as addresses.
+    """
+
+    def __init__(self, code: str | bytes, *_: object) -> None:
+        self.numpy = np.dtype(_text(code))
+        if self.numpy.kind not in "biuf":
+            raise pickle.UnpicklingError(f"it holds an array of {self.numpy}")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.numpy = self.numpy.newbyteorder(_text(state[1]))
+
+
+class _PlainArray:
+    """Stands in for numpy's array while a pickle is read; `values` is made from bytes and a type of numbers alone."""
+
+    def __init__(self, *_: object) -> None:
+        self.values = np.zeros(0, np.uint8)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, fortran, raw = state
+        self.values = _numbers(raw, kind, shape, "F" if fortran else "C")
+
+
+def _numbers(raw: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+    if not isinstance(kind, _PlainDtype) or not isinstance(raw, bytes):
+        raise pickle.UnpicklingError("it holds an array of something else than numbers")
+    return np.frombuffer(raw, kind.numpy).reshape(shape, order=_text(order))
+
+
+def _from_buffer(raw: Any, kind: Any, shape: Any, order: Any) -> _PlainArray:
+    """Stands in for what protocol 5 makes arrays with."""
+    array = _PlainArray()
+    array.values = _numbers(bytes(raw) if isinstance(raw, bytearray) else raw, kind, shape, order)
+    return array
+
+
+def _latin1(text: str, *_: object) -> bytes:
+    """Stands in for `_codecs.encode`, by which old protocols write bytes."""
+    return text.encode("latin-1")
+
+
+def _text(word: str | bytes) -> Any:
+    return word.decode("ascii") if isinstance(word, bytes) else str(word)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Admits numbers, bytes, text, lists, dicts and arrays of numbers; all else is refused before it can run."""
+
+    STAND_INS: ClassVar = {
+        "multiarray._reconstruct": _PlainArray,
+        "numeric._frombuffer": _from_buffer,
+        "numpy.ndarray": "ndarray",
+        "numpy.dtype": _PlainDtype,
+        "_codecs.encode": _latin1,
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ADMITTED:
+        known = f"{module.removeprefix('numpy.core.').removeprefix('numpy._core.')}.{name}"
+        if known not in self.STAND_INS:
             raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core") if _NEW_NUMPY else module, name)
-
-
-_NEW_NUMPY = int(np.__version__.split(".")[0]) >= 2
+        return self.STAND_INS[known]
 
 
 def read_plain_pickle(path: Path) -> dict[bytes, Any]:
     """A CIFAR batch of the Python version; raises UserError where it holds anything but plain data."""
     try:
         batch = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        return {k.encode() if isinstance(k, str) else k: v for k, v in batch.items() if isinstance(k, (str, bytes))}
-    except Exception as error:
+        named = {k.encode() if isinstance(k, str) else k: v for k, v in batch.items() if isinstance(k, (str, bytes))}
+        return {k: v.values if isinstance(v, _PlainArray) else v for k, v in named.items()}
+    except Exception as error:  # a damaged pickle raises nearly anything
         raise UserError(f"{path} is not a plain CIFAR batch, and was not opened: {error}") from None
 
 

@@ -1,6 +1,7 @@
 """A small residual recognizer that is cheap where a CPU is: the picture is folded at the door."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -17,7 +18,11 @@ class ResidualConfig:
     width: int = 32
     """Channels of the first stage; each later stage has twice as many, on half the side."""
     blocks: tuple[int, ...] = (1, 1, 1)
-    """Residual blocks of each stage; the depth is a stem, two convolutions a block and one between stages."""
+    """Blocks of each stage; the depth is a stem, the convolutions of the blocks and one between stages."""
+    convolutions: Literal[1, 2] = 2
+    """Of each block: two with a shortcut around them, or one without."""
+    halving: Literal["stride", "pool"] = "stride"
+    """How the side halves between stages: by a convolution of stride 2, or by a maximum after a full one."""
     dropout: float = 0.0
     """Share of the features that is left out while training."""
 
@@ -27,11 +32,14 @@ class ResidualConfig:
 
 
 class _Normed(nn.Sequential):
-    """3×3 convolution, batch norm, ReLU."""
+    """3×3 convolution, batch norm, ReLU; the norm comes after a pool, where there is a quarter of the work."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, halving: Literal["stride", "pool"] | None = None) -> None:
+        stride = 2 if halving == "stride" else 1
+        pool = [nn.MaxPool2d(2)] if halving == "pool" else []
         super().__init__(
             nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            *pool,
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         )
@@ -61,13 +69,14 @@ class Residual(nn.Module):
         super().__init__()
         side = max(spec.height, spec.width)
         self.fold = 1 if side < 16 else 2 if side <= 32 else 4 if side <= 64 else 8
-        w = config.width
+        w, extent = config.width, -(-min(spec.height, spec.width) // self.fold)
         layers: list[nn.Module] = [_Normed(spec.channels * self.fold**2, w)]
         for stage, blocks in enumerate(config.blocks):
             if stage:
-                layers.append(_Normed(w, 2 * w, stride=2))
+                layers.append(_Normed(w, 2 * w, config.halving if extent > 1 else None))
+                extent = extent // 2 if config.halving == "pool" else (extent + 1) // 2
                 w *= 2
-            layers += [_Block(w) for _ in range(blocks)]
+            layers += [_Block(w) if config.convolutions == 2 else _Normed(w, w) for _ in range(blocks)]
         self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * w, len(spec.classes))
