@@ -10,7 +10,7 @@ def keep_freed() -> bool:
     """Have glibc reuse large blocks instead of giving each back to the kernel; whether it could be had.
 
     By default every tensor of more than 32 MB (and many smaller ones) is mapped anew, and the kernel fills each of its
-    pages with zeros at the first touch: a third of the time of a small network's step. The price is that memory once
+    pages with zeros at the first touch, again in each step. The price is that memory once
     used is not returned before the program ends.
     """
     try:
