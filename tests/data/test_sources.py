@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mezzotint.data import dataset, sources
+from mezzotint.data import dataset, folders, formats
 from mezzotint.errors import UserError
 
 
@@ -96,7 +96,7 @@ def test_digits_reach_from_black_to_white():
 def test_damaged_idx_is_one_sentence(tmp_path, data):
     (tmp_path / "x.gz").write_bytes(data)
     with pytest.raises(UserError, match=r"x\.gz is damaged"):
-        sources.read_idx(tmp_path / "x.gz")
+        formats.read_idx(tmp_path / "x.gz")
 
 
 def test_idx_files_that_do_not_belong_together_are_refused(tmp_path, numbers):
@@ -157,7 +157,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path, kind):
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         (tmp_path / "batch").write_bytes(pickle.dumps({b"data": Evil(act)}, protocol))
         with pytest.raises(UserError, match=r"not opened: it wants to run"):
-            sources.read_plain_pickle(tmp_path / "batch")
+            formats.read_plain_pickle(tmp_path / "batch")
     assert not mark.exists()
 
 
@@ -165,7 +165,7 @@ def test_an_array_of_objects_in_a_pickle_can_hold_nothing_that_runs(tmp_path):
     inner = np.array([Evil((os.getcwd, ()))], dtype=object)
     (tmp_path / "batch").write_bytes(pickle.dumps({b"data": inner}))
     with pytest.raises(UserError, match="array of object"):
-        sources.read_plain_pickle(tmp_path / "batch")
+        formats.read_plain_pickle(tmp_path / "batch")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ class AddressesAsObjects:
 def test_a_pickle_cannot_make_objects_of_raw_bytes(tmp_path):
     (tmp_path / "batch").write_bytes(pickle.dumps({b"data": AddressesAsObjects()}, protocol=2))
     with pytest.raises(UserError, match="array of object"):
-        sources.read_plain_pickle(tmp_path / "batch")
+        formats.read_plain_pickle(tmp_path / "batch")
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">i8", "<f4", "?"])
@@ -203,7 +203,7 @@ def test_plain_arrays_come_out_of_a_pickle_as_they_went_in(tmp_path, dtype, orde
     rows = np.asarray(np.arange(12).reshape(3, 4), dtype, order=order)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         (tmp_path / "batch").write_bytes(pickle.dumps({"data": rows, "labels": [1, 2, 3]}, protocol))
-        found = sources.read_plain_pickle(tmp_path / "batch")
+        found = formats.read_plain_pickle(tmp_path / "batch")
         assert found[b"data"].dtype == rows.dtype
         assert np.array_equal(found[b"data"], rows)
         assert found[b"labels"] == [1, 2, 3]
@@ -296,7 +296,7 @@ def test_a_file_that_is_no_data_set_is_refused(tmp_path):
 
 
 def listed(root: Path) -> list[str]:
-    return [file.path for file in sources.list_folder(root).files]
+    return [file.path for file in folders.list_folder(root).files]
 
 
 def test_a_folder_full_of_oddities(folder):
@@ -311,7 +311,7 @@ def test_a_folder_full_of_oddities(folder):
     (root / "dangling.png").symlink_to(root / "nothing")
     (root / "self.png").symlink_to(root / "self.png")
     os.mkfifo(root / "pipe.png")
-    listing = sources.list_folder(root)
+    listing = folders.list_folder(root)
     assert [f.path for f in listing.files] == ["0.png", "1.png", "2.png", "UPPER.PNG"]
     assert listing.others == 1
 
@@ -334,18 +334,18 @@ def test_folders_that_link_to_each_other_end(folder, way):
 
 def test_classes_are_sub_folders(folder):
     root = folder(range(6), lambda i: f"{'abc'[i % 3]}/deep/{i}.png")
-    listing = sources.list_folder(root)
+    listing = folders.list_folder(root)
     assert listing.classes == ("a", "b", "c")
     assert [(f.path[0], f.label) for f in listing.files] == [("a", 0)] * 2 + [("b", 1)] * 2 + [("c", 2)] * 2
 
 
 def test_a_picture_outside_of_the_class_folders_means_no_classes(folder):
     root = folder(range(6), lambda i: f"{'ab'[i % 2]}/{i}.png" if i else "0.png")
-    assert sources.list_folder(root).classes == ()
+    assert folders.list_folder(root).classes == ()
 
 
 def test_one_sub_folder_is_no_class(folder):
-    assert sources.list_folder(folder(range(3), "only/{}.png".format)).classes == ()
+    assert folders.list_folder(folder(range(3), "only/{}.png".format)).classes == ()
 
 
 def test_train_and_test_folders_are_splits(folder, tmp_path):

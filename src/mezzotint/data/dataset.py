@@ -12,7 +12,9 @@ from PIL import Image
 
 from mezzotint.data import cache
 from mezzotint.data.decode import MAX_PIXELS, Pixels, fitted
-from mezzotint.data.sources import Arrays, ArraySource, Listing, locate
+from mezzotint.data.folders import Listing
+from mezzotint.data.formats import Arrays
+from mezzotint.data.sources import ArraySource, locate
 from mezzotint.errors import UserError
 from mezzotint.types import DataSpec
 
