@@ -1,20 +1,19 @@
 """The one training loop, for every method.
 
-Each step takes the due phases in turn; in each only its groups train, micro-batches run the loss, a non-finite loss or
-gradient is refused by name, the optimizers step. Then the weights are averaged. All randomness is keyed by
-(seed, pictures seen), so a resumed run goes on as if it had never stopped.
+It settles how to execute and how far to go, then takes steps until the plan is done, and now and then logs, draws,
+measures, saves. All randomness is keyed by (seed, pictures seen), so a resumed run goes on as if it had never stopped.
 """
 
 import copy
+import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mezzotint import measure
 from mezzotint.data import pictures
@@ -22,21 +21,25 @@ from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
-from mezzotint.method import Method, check_groups
+from mezzotint.method import Method
 from mezzotint.recipe import Execution, Recipe
-from mezzotint.training import checkpoint, memory, optimizers
-from mezzotint.training.averaging import Average
+from mezzotint.training import checkpoint, memory
 from mezzotint.training.journal import Journal
 from mezzotint.training.plan import Plan
 from mezzotint.training.probe import Pace, available_threads, default_device, settle
 from mezzotint.training.run import Run
-from mezzotint.types import Batch, Phase
+from mezzotint.training.state import State
+from mezzotint.training.step import Stepper
 
 LOG_SECONDS = 1.0
 RESERVE = 0.03
 """Share of a budget of minutes that is kept for the last measuring and writing."""
 RESERVE_SECONDS = 5.0
 """Kept for the same on top of that: loading the model again, drawing curves."""
+
+
+_Checkpoint = tuple[int, dict[str, Tensor], dict[str, Any], list[str]]
+"""Pictures seen, tensors, facts, and complaints about newer checkpoints that were damaged."""
 
 
 @dataclass(frozen=True)
@@ -51,59 +54,6 @@ class Report:
     losses: dict[str, float]
     message: str = ""
     """A sentence for the user, where there is something to say."""
-
-
-class State:
-    """Everything of a training that a checkpoint holds."""
-
-    def __init__(self, recipe: Recipe, method: Method) -> None:
-        check_groups(method)
-        missing = set(method.groups()) ^ set(recipe.optimizers)
-        if missing:
-            raise UserError(
-                f"the recipe's optimizers must be named as the method's groups; odd ones: {sorted(missing)}"
-            )
-        self.method = method
-        self.average = Average(method, recipe.averaging)
-        self.optimizers = {
-            name: optimizers.build(recipe.optimizers[name], group) for name, group in method.groups().items()
-        }
-        self.images = 0
-        self.step = 0
-        self.refused = 0
-        """Non-finite steps in a row."""
-        self.seconds = 0.0
-        self.best: float | None = None
-        """Best validation score so far, and milestones since; only where the recipe stops early."""
-        self.stale = 0
-        self.threads: int | None = None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor, by a name that says whose it is."""
-        found = {f"method.{k}": v for k, v in self.method.state_dict().items()}
-        found |= {f"average.{k}": v for k, v in self.average.method.state_dict().items()}
-        for name, optimizer in self.optimizers.items():
-            found |= {f"optimizer.{name}.{k}": v for k, v in optimizers.state_tensors(optimizer).items()}
-        return found
-
-    def facts(self) -> dict[str, Any]:
-        """Everything that is not a tensor."""
-        names = ("step", "refused", "seconds", "best", "stale", "threads")
-        return {name: getattr(self, name) for name in names}
-
-    def restore(self, images: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """The inverse of `tensors` and `facts`."""
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-        self.method.load_state_dict(part("method."))
-        self.average.method.load_state_dict(part("average."))
-        for name, optimizer in self.optimizers.items():
-            optimizers.load_state_tensors(optimizer, part(f"optimizer.{name}."))
-        self.images = images
-        for name, value in facts.items():
-            setattr(self, name, value)
 
 
 class Training:
@@ -122,7 +72,8 @@ class Training:
         memory.keep_freed()
         resumed = checkpoint_of(self.run)
         self._settle()
-        self.state = self._fresh_state()
+        self.stepper = self._fresh_stepper(self.execution)
+        self.state = self.stepper.state
         self.journal = Journal(self.run.folder, purge_from=resumed[0] + 1 if resumed else None)
         try:
             self._resume(resumed)
@@ -162,39 +113,30 @@ class Training:
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _fresh_state(self) -> State:
-        torch.manual_seed(self.recipe.seed)
-        method = self.recipe.method.build(self.dataset.spec)
-        layout = torch.channels_last if self.execution.channels_last else torch.contiguous_format
-        method = method.to(self.execution.device or default_device()).to(memory_format=layout)  # pyright: ignore[reportCallIssue, reportArgumentType]
-        self.batches = Batches(
-            self.dataset,
-            "train",
-            self.recipe.batch,
-            self.recipe.seed,
-            self.recipe.data.augment,
-            torch.device(self.execution.device or default_device()),
-        )
-        return State(self.recipe, method)
+    def _fresh_stepper(self, execution: Execution) -> Stepper:
+        recipe, device = self.recipe, torch.device(execution.device or default_device())
+        torch.manual_seed(recipe.seed)
+        layout = torch.channels_last if execution.channels_last else torch.contiguous_format
+        method = recipe.method.build(self.dataset.spec)
+        method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+        batches = Batches(self.dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
+        return Stepper(recipe, execution, State(recipe, method), batches)
 
     def _timed_steps(self, execution: Execution, seconds: float) -> list[float]:
         """Durations of real steps on a throw-away copy; the first two, which make the kernels, are left out."""
-        before = self.execution
-        self.execution = execution
         _use_threads(execution)
-        self.state = self._fresh_state()
+        stepper = self._fresh_stepper(execution)
         durations: list[float] = []
         started = time.monotonic()
         while len(durations) < 3 or (time.monotonic() - started < seconds and len(durations) < 200):
             tick = time.perf_counter()
-            self._step()
+            stepper.step(0.0)
             durations.append(time.perf_counter() - tick)
             if time.monotonic() - started > 4 * seconds + 2:
                 break
-        self.execution = before
         return durations[2:] or durations[-1:]
 
-    def _resume(self, resumed: "checkpoint_type") -> None:
+    def _resume(self, resumed: _Checkpoint | None) -> None:
         if resumed is None:
             self.journal.write("begin", 0, total=self.plan.total, execution=vars(self.execution))
             return
@@ -219,8 +161,7 @@ class Training:
         done = self.finished
         while not done:
             tick = time.monotonic()
-            losses = self._step()
-            window.add(losses)
+            window.add(self._step())
             now = time.monotonic()
             if pace and (threads := pace.after_step(now - tick, now)):
                 self._change_threads(threads)
@@ -243,97 +184,20 @@ class Training:
         return self.adapts and self.execution.device == "cpu" and available_threads() > 1
 
     def _step(self) -> dict[str, Tensor]:
-        state, recipe = self.state, self.recipe
-        images, labels = self.batches.at(state.images)
-        if self.execution.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        progress = self.plan.progress(state.images) if self.plan.legs else 0.0
-        parts: dict[str, Tensor] = {}
-        refused = ""
-        state.method.train()
-        for number, phase in enumerate(state.method.phases):
-            if state.step % phase.every == 0:
-                key = _key(recipe.seed, state.images, number)
-                values, finite = self._turn(phase, Batch(images, labels, progress, key), progress)
-                parts.update(values)
-                refused = refused if finite else phase.name
-        state.images += recipe.batch
-        state.step += 1
-        state.average.update(state.method, state.step, state.images, recipe.batch)
-        state.refused = state.refused + 1 if refused else 0
-        if state.refused >= recipe.nonfinite_limit > 0:
-            raise UserError(self._give_up(refused))
+        """One step's losses; what was refused goes into the journal, and too much of it ends the run."""
+        state = self.state
+        parts, refusals = self.stepper.step(self.plan.progress(state.images))
+        for r in refusals:
+            told = {"phase": r.phase, "step": state.step - 1, "loss": str(r.loss), "norm": str(r.norm)}
+            self.journal.write("refused", state.images, **told)
+        if refusals and state.refused >= self.recipe.nonfinite_limit > 0:
+            self.journal.write("stopped", state.images, reason="non-finite", phase=refusals[-1].phase)
+            raise UserError(self._give_up(refusals[-1].phase))
         return parts
-
-    def _turn(self, phase: Phase, batch: Batch, progress: float) -> tuple[dict[str, Tensor], bool]:
-        """One phase of one step: its named losses, and whether all was finite (else nothing was changed)."""
-        method, recipe = self.state.method, self.recipe
-        groups = method.groups()
-        buffers = [b.clone() for b in method.buffers()]
-        for name, group in groups.items():
-            for p in group:
-                p.requires_grad_(name in phase.trains)
-        parts, total = self._gradients(phase, batch)
-        trained = [p for name in phase.trains for p in groups[name]]
-        for name in phase.trains:
-            optimizers.add_penalties(recipe.optimizers[name], groups[name])
-        gradients = [p.grad for p in trained if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        finite = bool(torch.isfinite(norm) & torch.isfinite(total))
-        if finite:
-            if recipe.clip_norm > 0:
-                nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
-            for name in phase.trains:
-                optimizers.set_rate(self.state.optimizers[name], recipe.optimizers[name], progress)
-                self.state.optimizers[name].step()
-            method.after_step(phase.name)
-        else:
-            self._refuse(phase, buffers, float(total), float(norm))
-        for p in trained:
-            p.grad = None
-        return parts, finite
-
-    def _gradients(self, phase: Phase, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Accumulate the gradients of all micro-batches; returns the batch's mean losses, by part and in total."""
-        size = self.recipe.micro_batch or len(batch)
-        parts: dict[str, Tensor] = {}
-        total = torch.zeros((), device=batch.images.device)
-        for first in range(0, len(batch), size):
-            piece = _piece(batch, first, size)
-            torch.manual_seed(_key(batch.seed, first, 0))  # dropout draws from torch's own state
-            share = len(piece) / len(batch)
-            with self._autocast():
-                loss = self.state.method.loss(piece, phase.name)
-            (loss.total * share).backward()
-            total += loss.total.detach() * share
-            for name, value in loss.parts.items():
-                parts[name] = parts.get(name, 0) + value.detach() * share
-        return parts, total
-
-    def _autocast(self) -> Any:
-        if self.execution.precision == "bf16":
-            return torch.autocast(self.execution.device or "cpu", torch.bfloat16)
-        return nullcontext()
-
-    def _refuse(self, phase: Phase, buffers: list[Tensor], total: float, norm: float) -> None:
-        """Leave no trace of a non-finite turn but a line in the journal."""
-        for b, before in zip(self.state.method.buffers(), buffers, strict=True):
-            b.data.copy_(before)
-        if hasattr(self, "journal"):
-            self.journal.write(
-                "refused",
-                self.state.images + self.recipe.batch,
-                phase=phase.name,
-                step=self.state.step,
-                loss=str(total),
-                norm=str(norm),
-            )
 
     def _give_up(self, phase: str) -> str:
         """The sentence to stop with; the newest checkpoint is from before the refused steps."""
         limit = self.recipe.nonfinite_limit
-        if hasattr(self, "journal"):
-            self.journal.write("stopped", self.state.images, reason="non-finite", phase=phase)
         kept = "its last good state is kept in " if any(self.run.checkpoints.glob("*")) else "nothing was learned in "
         return (
             f"loss or gradient of {phase!r} was not finite in {limit} steps in a row, from step "
@@ -458,33 +322,12 @@ class _Window:
         return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
 
 
-checkpoint_type = tuple[int, dict[str, Tensor], dict[str, Any], list[str]] | None
-
-
-def checkpoint_of(run: Run) -> checkpoint_type:
+def checkpoint_of(run: Run) -> _Checkpoint | None:
     """The newest good checkpoint of a run; raises UserError where all of them are damaged."""
     try:
         return checkpoint.load_newest(run.checkpoints)
     except ValueError as error:
         raise UserError(f"{error}, and there is no other; begin the run again") from None
-
-
-def _piece(batch: Batch, first: int, size: int) -> Batch:
-    if size >= len(batch):
-        return batch
-    labels = None if batch.labels is None else batch.labels[first : first + size]
-    return replace(batch, images=batch.images[first : first + size], labels=labels, first=first, whole=len(batch))
-
-
-def _key(seed: int, images: int, stream: int) -> int:
-    """One 63-bit key from three numbers (a step of splitmix64 each)."""
-    x = seed
-    for number in (images, stream):
-        x = (x + 0x9E3779B97F4A7C15 * (number + 1)) % 2**64
-        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
-        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
-        x ^= x >> 31
-    return x % 2**63
 
 
 def _use_threads(execution: Execution) -> None:
@@ -493,13 +336,9 @@ def _use_threads(execution: Execution) -> None:
 
 
 def _chosen_by_probe(run: Run) -> bool:
-    import json
-
     path = run.folder / "probe.json"
     return path.is_file() and bool(json.loads(path.read_text())["adapts"])
 
 
 def _json(facts: dict[str, Any]) -> str:
-    import json
-
     return json.dumps(facts, indent=1)

@@ -1,0 +1,120 @@
+"""One training step: the due phases in turn, each with its own groups, refused by name where it is not finite."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.data.loader import Batches
+from mezzotint.recipe import Execution, Recipe
+from mezzotint.training import optimizers
+from mezzotint.training.state import State
+from mezzotint.types import Batch, Phase
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A turn that changed nothing, because its loss or gradient was not finite."""
+
+    phase: str
+    loss: float
+    norm: float
+
+
+class Stepper:
+    """Takes steps on a state, under one execution."""
+
+    def __init__(self, recipe: Recipe, execution: Execution, state: State, batches: Batches) -> None:
+        self.recipe, self.execution, self.state, self.batches = recipe, execution, state, batches
+
+    def step(self, progress: float) -> tuple[dict[str, Tensor], list[Refusal]]:
+        """Take one step at `progress` in [0, 1]: the losses by name, and what was refused of it."""
+        state, recipe = self.state, self.recipe
+        images, labels = self.batches.at(state.images)
+        if self.execution.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        parts: dict[str, Tensor] = {}
+        refusals: list[Refusal] = []
+        state.method.train()
+        for number, phase in enumerate(state.method.phases):
+            if state.step % phase.every == 0:
+                key = _key(recipe.seed, state.images, number)
+                values, refusal = self._turn(phase, Batch(images, labels, progress, key), progress)
+                parts.update(values)
+                refusals += [refusal] if refusal else []
+        state.images += recipe.batch
+        state.step += 1
+        state.average.update(state.method, state.step, state.images, recipe.batch)
+        state.refused = state.refused + 1 if refusals else 0
+        return parts, refusals
+
+    def _turn(self, phase: Phase, batch: Batch, progress: float) -> tuple[dict[str, Tensor], Refusal | None]:
+        """One phase of one step: its named losses, and whether it was refused (then it left no trace)."""
+        method, recipe = self.state.method, self.recipe
+        groups = method.groups()
+        buffers = [b.clone() for b in method.buffers()]
+        for name, group in groups.items():
+            for p in group:
+                p.requires_grad_(name in phase.trains)
+        parts, total = self._gradients(phase, batch)
+        trained = [p for name in phase.trains for p in groups[name]]
+        for name in phase.trains:
+            optimizers.add_penalties(recipe.optimizers[name], groups[name])
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        refusal = None
+        if bool(torch.isfinite(norm) & torch.isfinite(total)):
+            if recipe.clip_norm > 0:
+                nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
+            for name in phase.trains:
+                optimizers.set_rate(self.state.optimizers[name], recipe.optimizers[name], progress)
+                self.state.optimizers[name].step()
+            method.after_step(phase.name)
+        else:
+            refusal = Refusal(phase.name, float(total), float(norm))
+            for b, before in zip(method.buffers(), buffers, strict=True):
+                b.data.copy_(before)
+        for p in trained:
+            p.grad = None
+        return parts, refusal
+
+    def _gradients(self, phase: Phase, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Accumulate the gradients of all micro-batches; returns the batch's mean losses, by part and in total."""
+        size = self.recipe.micro_batch or len(batch)
+        parts: dict[str, Tensor] = {}
+        total = torch.zeros((), device=batch.images.device)
+        for first in range(0, len(batch), size):
+            piece = _piece(batch, first, size)
+            torch.manual_seed(_key(batch.seed, first, 0))  # dropout draws from torch's own state
+            share = len(piece) / len(batch)
+            with self._autocast():
+                loss = self.state.method.loss(piece, phase.name)
+            (loss.total * share).backward()
+            total += loss.total.detach() * share
+            for name, value in loss.parts.items():
+                parts[name] = parts.get(name, 0) + value.detach() * share
+        return parts, total
+
+    def _autocast(self) -> Any:
+        if self.execution.precision == "bf16":
+            return torch.autocast(self.execution.device or "cpu", torch.bfloat16)
+        return nullcontext()
+
+
+def _piece(batch: Batch, first: int, size: int) -> Batch:
+    if size >= len(batch):
+        return batch
+    labels = None if batch.labels is None else batch.labels[first : first + size]
+    return replace(batch, images=batch.images[first : first + size], labels=labels, first=first, whole=len(batch))
+
+
+def _key(seed: int, images: int, stream: int) -> int:
+    """One 63-bit key from three numbers (a step of splitmix64 each)."""
+    x = seed
+    for number in (images, stream):
+        x = (x + 0x9E3779B97F4A7C15 * (number + 1)) % 2**64
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
+        x ^= x >> 31
+    return x % 2**63
