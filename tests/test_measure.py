@@ -34,6 +34,11 @@ def test_accuracy_is_the_share_of_right_answers(methods: dict[str, Method], digi
     assert card.confusion is not None
     assert np.trace(np.array(card.confusion)) == int((said == labels).sum())
     assert [sum(row) for row in card.confusion] == torch.bincount(labels, minlength=10).tolist()
+    for mistake in card.mistakes:
+        i = mistake["picture"]
+        assert digits.classes.index(mistake["class"]) == labels[i] != said[i] == digits.classes.index(mistake["said"])
+    assert len(card.mistakes) == min(32, int((said != labels).sum()))
+    assert [m["probability"] for m in card.mistakes] == sorted((m["probability"] for m in card.mistakes), reverse=True)
     glance = measure.validation_score(methods["cnn-classic"], digits)
     assert glance.name == "accuracy"
     assert glance.higher_is_better
@@ -107,6 +112,7 @@ def test_a_card_survives_json(methods: dict[str, Method], digits: Dataset) -> No
     again = measure.from_json(json.loads(json.dumps(card.to_json())))
     assert again.scores == card.scores
     assert (again.confusion, again.notes, again.protocol) == (card.confusion, card.notes, card.protocol)
+    assert again.mistakes == card.mistakes
 
 
 def test_measuring_twice_is_the_same_and_leaves_no_trace(methods: dict[str, Method], digits: Dataset) -> None:

@@ -161,7 +161,7 @@ def finish(run: Run, training: Training) -> ScoreCard:
         stored.method, dataset, count=QUICK if minutes is None or minutes < 5 else 10_000, weights=stored.digest
     )
     write_card(run, card)
-    page.write(run, card, dataset, measure.telling_sheets(stored.method, dataset))
+    page.write(run, card, dataset, measure.telling_sheets(stored.method, dataset, card))
     return card
 
 

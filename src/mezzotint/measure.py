@@ -38,6 +38,9 @@ class ScoreCard:
     confusion: list[list[int]] | None = None
     """Rows are the true classes."""
     notes: tuple[str, ...] = ()
+    mistakes: tuple[dict[str, Any], ...] = ()
+    """What a recogniser is surest and wrong about, surest first: number of the `picture` in its split, its `class`,
+    the class `said` and the `probability` that it was given."""
 
     def to_json(self) -> str:
         """What `score.json` holds."""
@@ -48,7 +51,8 @@ def from_json(text: str) -> ScoreCard:
     """The inverse of `ScoreCard.to_json`."""
     fields = json.loads(text)
     scores = {name: Score(**score) for name, score in fields["scores"].items()}
-    return ScoreCard(fields["protocol"], scores, fields["confusion"], tuple(fields["notes"]))
+    lists = {name: tuple(fields[name]) for name in ("notes", "mistakes")}
+    return ScoreCard(**{**fields, **lists, "scores": scores})
 
 
 @dataclass(frozen=True)
@@ -129,28 +133,20 @@ def sample_grid(method: Method) -> pictures.Pixels | None:
     return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
 
 
-def telling_sheets(method: Method, dataset: Dataset, split: str = "test") -> dict[str, pictures.Pixels]:
+def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
     """What shows best how good a method is, by caption: reconstructions under their pictures, the surest mistakes."""
     sheets: dict[str, pictures.Pixels] = {}
-    with using(method):
-        if isinstance(method, Encodes):
-            images, labels = next(ordered(dataset, split, 16, _device(method)))
+    split = card.protocol["split"]
+    if isinstance(method, Encodes):
+        images, labels = next(ordered(dataset, split, 16, _device(method)))
+        with using(method):
             again = method.decode(method.encode(images, labels), labels)
-            pairs = pictures.to_uint8(torch.cat([images, again]))
-            sheets["test pictures above their reconstructions"] = pictures.grid(pairs, len(images))
-        if isinstance(method, Classifies) and (wrong := _surest_mistakes(method, dataset, split)) is not None:
-            sheets["test pictures that it is surest and wrong about"] = pictures.grid(pictures.to_uint8(wrong), 8)
+        pairs = pictures.to_uint8(torch.cat([images, again]))
+        sheets[f"{split} pictures above their reconstructions"] = pictures.grid(pairs, len(images))
+    if card.mistakes:
+        rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
+        sheets[f"{split} pictures that it is surest and wrong about"] = pictures.grid(dataset.images[rows], 8)
     return {caption: pictures.enlarged(sheet, 480) for caption, sheet in sheets.items()}
-
-
-def _surest_mistakes(method: Classifies, dataset: Dataset, split: str, count: int = 32) -> Images | None:
-    wrong: list[tuple[float, Tensor]] = []
-    for images, labels in ordered(dataset, split, 500, _device(method)):
-        assert labels is not None
-        top, said = method.classify(images).softmax(1).max(1)
-        wrong += [(float(top[i]), images[i]) for i in (said != labels).nonzero().flatten().tolist()]
-    wrong.sort(key=lambda pair: -pair[0])
-    return torch.stack([image for _, image in wrong[:count]]) if wrong else None
 
 
 def validation_score(method: Method, dataset: Dataset) -> Glance:
@@ -182,6 +178,7 @@ class _Card:
     scores: dict[str, Score] = field(default_factory=dict[str, Score])
     confusion: list[list[int]] | None = None
     notes: list[str] = field(default_factory=list[str])
+    mistakes: tuple[dict[str, Any], ...] = ()
 
 
 def measure(
@@ -221,19 +218,40 @@ def measure(
             _reconstruction(method, dataset, split, card)
     if isinstance(method, Generates):
         _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
-    return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes))
+    return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes)
 
 
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
     counts = Classification(dataset.classes)
+    answers: list[tuple[Tensor, Tensor]] = []
     for images, labels in ordered(dataset, split, 500, _device(method)):
         assert labels is not None
-        counts.update(method.classify(images), labels)
+        answers.append((method.classify(images), labels))
+        counts.update(*answers[-1])
     for name, value in counts.compute().items():
         if isinstance(value, Score):
             card.scores[name] = value
         elif name == "confusion":
             card.confusion = value.tolist()
+    logits, labels = map(torch.cat, zip(*answers, strict=True))
+    card.mistakes = _surest_mistakes(logits, labels, dataset.classes)
+
+
+def _surest_mistakes(
+    logits: Tensor, labels: Labels, classes: Sequence[str], count: int = 32
+) -> tuple[dict[str, Any], ...]:
+    top, said = logits.softmax(1).max(1)
+    wrong = (said != labels).nonzero().flatten()
+    surest = wrong[top[wrong].argsort(descending=True, stable=True)[:count]].tolist()
+    return tuple(
+        {
+            "picture": i,
+            "class": classes[int(labels[i])],
+            "said": classes[int(said[i])],
+            "probability": round(float(top[i]), 4),
+        }
+        for i in surest
+    )
 
 
 def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, card: _Card) -> None:

@@ -1,6 +1,7 @@
 """The choices are tested on made-up timings: what they rest on is arithmetic, not this machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 
 import pytest
 import torch
@@ -10,12 +11,13 @@ from mezzotint.training import probe
 from mezzotint.training.probe import Pace, settle
 
 
-def timings(cost: Callable[[Execution], float], tried: list[Execution]) -> Callable[[Execution, float], list[float]]:
-    def timed(execution: Execution, seconds: float) -> list[float]:
+def timings(cost: Callable[[Execution], float], tried: list[Execution]) -> Callable[[Execution], Iterator[float]]:
+    def steps(execution: Execution) -> Iterator[float]:
         tried.append(execution)
-        return [cost(execution)] * 3
+        yield from [99.0, 99.0]  # the kernels are made
+        yield from repeat(cost(execution))
 
-    return timed
+    return steps
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +49,19 @@ def test_what_is_asked_is_kept_and_costs_no_trial() -> None:
     chosen, _ = settle(Execution(threads=1, precision="fp32"), timings(lambda e: 1.0, tried), 0.1)
     assert (chosen.threads, chosen.precision) == (1, "fp32")
     assert {(e.threads, e.precision) for e in tried} == {(1, "fp32")}
+
+
+def test_a_clearly_slower_rival_is_soon_let_go() -> None:
+    taken: list[int] = []
+
+    def steps(execution: Execution) -> Iterator[float]:
+        while True:
+            taken.append(execution.threads or 0)
+            yield 1e-3 if execution.threads == 2 else 2e-3
+
+    settle(Execution(precision="fp32", channels_last=True), steps, 0.05)
+    assert taken.count(1) == 5
+    assert taken.count(2) > 5
 
 
 def test_one_core_tries_one_thread_alone(monkeypatch: pytest.MonkeyPatch) -> None:

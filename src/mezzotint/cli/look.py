@@ -161,7 +161,7 @@ def measure(
     dataset = api.load_data(recipe)
     card = model.measure(dataset, split=split, count=count, features=ruler, seed=seed)
     api.write_card(place, card)
-    page.write(place, card, dataset, measuring.telling_sheets(model.method, dataset, split))
+    page.write(place, card, dataset, measuring.telling_sheets(model.method, dataset, card))
     table = Table(box=None, pad_edge=False)
     for title in page.COLUMNS:
         table.add_column(title, justify="left" if title == "score" else "right")

@@ -81,7 +81,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 class Dropout(nn.Module):
-    """Dropout of feature maps whose mask costs 16 random bits a number; torch's draws are ten times slower on a CPU.
+    """Dropout of feature maps whose mask costs 16 random bits a number; torch draws a whole float for each.
 
     The share that is left out is `p` rounded to a multiple of 2^-16, and what stays is scaled to match exactly.
     """

@@ -26,7 +26,7 @@ from mezzotint.recipe import Execution, Recipe
 from mezzotint.training import checkpoint, memory
 from mezzotint.training.journal import Journal
 from mezzotint.training.plan import Plan
-from mezzotint.training.probe import Pace, available_threads, default_device, settle
+from mezzotint.training.probe import Pace, available_threads, default_device, settle, trial
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
 from mezzotint.training.step import Stepper
@@ -101,8 +101,9 @@ class Training:
         if budget.images:
             self.plan.add_leg(0, budget.images)
         else:
-            seconds = min((t.seconds for t in trials), default=0.0) or min(self._timed_steps(self.execution, patience))
-            self.plan.add_leg(0, int(self._seconds_for_training() / seconds) * self.recipe.batch)
+            trials = trials or [trial(self.execution, self._timed_steps, patience)]
+            fastest = min(t.seconds for t in trials)
+            self.plan.add_leg(0, int(self._seconds_for_training() / fastest) * self.recipe.batch)
 
     def _seconds_for_training(self) -> float:
         """What is left of a budget of minutes for steps."""
@@ -122,19 +123,14 @@ class Training:
         batches = Batches(self.dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
         return Stepper(recipe, execution, State(recipe, method), batches)
 
-    def _timed_steps(self, execution: Execution, seconds: float) -> list[float]:
-        """Durations of real steps on a throw-away copy; the first two, which make the kernels, are left out."""
+    def _timed_steps(self, execution: Execution) -> Iterator[float]:
+        """Durations of real steps on a throw-away copy, without an end."""
         _use_threads(execution)
         stepper = self._fresh_stepper(execution)
-        durations: list[float] = []
-        started = time.monotonic()
-        while len(durations) < 3 or (time.monotonic() - started < seconds and len(durations) < 200):
+        while True:
             tick = time.perf_counter()
             stepper.step(0.0)
-            durations.append(time.perf_counter() - tick)
-            if time.monotonic() - started > 4 * seconds + 2:
-                break
-        return durations[2:] or durations[-1:]
+            yield time.perf_counter() - tick
 
     def _resume(self, resumed: _Checkpoint | None) -> None:
         if resumed is None:

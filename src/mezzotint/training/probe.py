@@ -3,9 +3,11 @@
 A few real steps of each candidate on a throw-away copy; nothing of it enters the run but the choice.
 """
 
+import math
 import os
 import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,13 +34,13 @@ def available_threads() -> int:
 
 
 def settle(
-    asked: Execution, timed: Callable[[Execution, float], list[float]], patience: float
+    asked: Execution, steps: Callable[[Execution], Iterator[float]], patience: float
 ) -> tuple[Execution, list[Trial]]:
-    """Fill what `asked` leaves open by trials of at most about `patience` seconds each.
+    """Fill what `asked` leaves open by trials of about `patience` seconds each.
 
-    `timed(execution, seconds)` takes real steps under `execution` for about `seconds` and returns each one's duration.
-    One choice is settled after another (threads, precision, layout), since the full product would cost more
-    than it gains. On a GPU only the precision and layout are tried.
+    `steps(execution)` takes real steps under `execution` and yields each one's seconds, without an end. One choice is
+    settled after another (threads, precision, layout), since the full product would cost more than it gains. On a GPU
+    only the precision and layout are tried.
     """
     device = asked.device or default_device()
     threads = available_threads() if device == "cpu" else torch.get_num_threads()
@@ -58,17 +60,29 @@ def settle(
         rivals.append(lambda e: replace(e, channels_last=False))
     if not rivals:
         return best, []
-    trials = [_trial(best, timed, patience)]
+    trials = [trial(best, steps, patience)]
     leader = trials[0]
     for rival in rivals:
-        trials.append(_trial(rival(leader.execution), timed, patience))
+        trials.append(trial(rival(leader.execution), steps, patience, leader.seconds))
         if trials[-1].seconds < leader.seconds:
             leader = trials[-1]
     return leader.execution, trials
 
 
-def _trial(execution: Execution, timed: Callable[[Execution, float], list[float]], patience: float) -> Trial:
-    return Trial(execution, statistics.median(timed(execution, patience)))
+def trial(
+    execution: Execution, steps: Callable[[Execution], Iterator[float]], patience: float, to_beat: float = math.inf
+) -> Trial:
+    """The median of some steps after the first two, which make the kernels; a clearly slower rival is soon let go."""
+    taken: list[float] = []
+    began = time.monotonic()
+    for seconds in steps(execution):
+        taken.append(seconds)
+        some, spent = taken[2:], time.monotonic() - began
+        if len(some) >= 3 and (spent > patience or min(some) > 1.3 * to_beat or len(some) >= 200):
+            break
+        if some and spent > 4 * patience + 2:
+            break
+    return Trial(execution, statistics.median(taken[2:]))
 
 
 class Pace:
