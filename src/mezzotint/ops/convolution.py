@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FEW_CHANNELS = 4
-"""Up to so many channels of the big picture a scatter is a matrix product and a sum, faster than the library's kernel."""
+"""Up to so many channels of the big picture a scatter is a matrix product and a sum: the library is slow at it."""
 MANY_WEIGHTS = 100
 """From so many weights per row of the small picture on, a correlation is a matrix product per kernel cell."""
 
