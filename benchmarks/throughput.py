@@ -116,7 +116,8 @@ def ours(name: str) -> dict[str, Any]:
     first = next(e for e in lines if e["images"] >= work.images // 4)
     images, seconds = lines[-1]["images"] - first["images"], lines[-1]["seconds"] - first["seconds"]
     rate = round(images / seconds, 1)
-    return {"who": OURS, "images_per_second": rate, "images": images, "seconds": seconds, "execution": execution}
+    taken = {"who": OURS, "images_per_second": rate, "images": images, "seconds": seconds, "execution": execution}
+    return taken | {"thread_changes": [e["threads"] for e in events if e["event"] == "threads"]}
 
 
 def peer(python: Path, script: str) -> dict[str, Any]:

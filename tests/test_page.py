@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mezzotint import page
 from mezzotint.data import pictures
@@ -40,10 +41,18 @@ CARD = ScoreCard(
 
 
 def test_a_report_is_one_page_that_escapes_what_it_shows(run: runs.Run, digits: Any) -> None:
-    page.write(run, CARD, digits, {"a sheet": np.zeros((4, 4, 3), np.uint8)})
+    page.write(run, CARD, digits, {"mistakes": np.zeros((4, 4, 3), np.uint8)})
     text = (run.folder / "report.html").read_text()
     assert "<title>a &lt;run&gt;</title>" in text
-    for word in ("accuracy", "a note &amp; more", "a sheet", "refused at 150 pictures", "fit&lt;", "&lt;b&gt;", "<svg"):
+    for word in (
+        "accuracy",
+        "a note &amp; more",
+        "surest and wrong",
+        "refused at 150 pictures",
+        "fit&lt;",
+        "&lt;b&gt;",
+        "<svg",
+    ):
         assert word in text, word
     assert "<b>" not in text
     assert text.count("data:image/png;base64,") >= 4
@@ -69,6 +78,13 @@ def test_a_run_that_draws_nothing_has_no_strip(make_recipe: Any, digits: Any, tm
     assert page.progress_strip(made) is None
     page.write(made, CARD, digits, {})
     assert "Scores" in (made.folder / "report.html").read_text()
+
+
+def test_sheets_lie_beside_the_samples_and_in_the_report(run: runs.Run, digits: Any) -> None:
+    sheet = np.full((16, 16, 1), 7, np.uint8)
+    page.write(run, CARD, digits, {"mistakes": sheet})
+    assert (np.asarray(Image.open(run.samples / "mistakes.png")) == 7).all()
+    assert "pictures that it is surest and wrong about" in (run.folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

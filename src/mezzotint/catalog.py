@@ -1,8 +1,10 @@
 """The table of contents: recipes and what they are for, in plain dicts that import nothing heavy."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mezzotint import codec
@@ -22,19 +24,25 @@ class Entry:
     purpose: str
     parameters: str
     """On Fashion-MNIST."""
-    measured: str
-    """Time and score on Fashion-MNIST, two CPU cores; the protocol is in docs/benchmarks.md."""
 
 
 RECIPES: dict[str, Entry] = {
-    "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.5 to 1.9 M", ""),
-    "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M", ""),
-    "dcgan": Entry("generate", "draw pictures: convolutional GAN", "1.0 M", ""),
-    "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M", ""),
-    "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.3 M", ""),
-    "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M", ""),
-    "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M", ""),
+    "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.5 to 1.9 M"),
+    "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
+    "dcgan": Entry("generate", "draw pictures: convolutional GAN", "1.0 M"),
+    "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),
+    "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.3 M"),
+    "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
+    "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
 }
+
+
+def measured(name: str) -> str:
+    """Minutes and score on Fashion-MNIST, two CPU cores, or nothing; the protocols are in docs/benchmarks.md.
+
+    benchmarks/tables.py writes the file from the measurements.
+    """
+    return json.loads((Path(__file__).parent / "measured.json").read_text()).get(name, "")
 
 
 def entry(name: str) -> Entry:

@@ -134,7 +134,7 @@ def sample_grid(method: Method) -> pictures.Pixels | None:
 
 
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
-    """What shows best how good a method is, by caption: reconstructions under their pictures, the surest mistakes."""
+    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`."""
     sheets: dict[str, pictures.Pixels] = {}
     split = card.protocol["split"]
     if isinstance(method, Encodes):
@@ -142,11 +142,11 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
         with using(method):
             again = method.decode(method.encode(images, labels), labels)
         pairs = pictures.to_uint8(torch.cat([images, again]))
-        sheets[f"{split} pictures above their reconstructions"] = pictures.grid(pairs, len(images))
+        sheets["reconstructions"] = pictures.grid(pairs, len(images))
     if card.mistakes:
         rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
-        sheets[f"{split} pictures that it is surest and wrong about"] = pictures.grid(dataset.images[rows], 8)
-    return {caption: pictures.enlarged(sheet, 480) for caption, sheet in sheets.items()}
+        sheets["mistakes"] = pictures.grid(dataset.images[rows], 8)
+    return {name: pictures.enlarged(sheet, 480) for name, sheet in sheets.items()}
 
 
 def validation_score(method: Method, dataset: Dataset) -> Glance:

@@ -20,16 +20,24 @@ from mezzotint.training import journal
 from mezzotint.training.run import Run
 
 Curve = tuple[list[int], list[float]]
+CAPTIONS = {
+    "reconstructions": "{split} pictures above their reconstructions",
+    "mistakes": "{split} pictures that it is surest and wrong about",
+}
+"""Of the sheets that measuring makes."""
 
 
 def write(run: Run, card: ScoreCard, dataset: Dataset, sheets: dict[str, pictures.Pixels]) -> None:
-    """Write curves.svg, samples/progress.png and report.html into the run's folder; `sheets` join its own pictures."""
+    """Write curves.svg, report.html and pictures into the run's folder: `sheets` by name, and the strip of progress."""
     events = journal.read(run.journal_file)
     curves = _curves(events)
     drawing = plot(curves)
     write_whole(run.folder / "curves.svg", drawing)
-    sheets = {**_sheets(run, dataset, progress_strip(run)), **sheets}
-    write_whole(run.folder / "report.html", report(run, card, drawing, sheets, events))
+    figures = _sheets(run, dataset, progress_strip(run))
+    for name, sheet in sheets.items():
+        pictures.save_png(run.samples / f"{name}.png", sheet)
+        figures[CAPTIONS[name].format(**card.protocol)] = sheet
+    write_whole(run.folder / "report.html", report(run, card, drawing, figures, events))
 
 
 COLUMNS = ("score", "value", "95 % interval", "real pictures reach")

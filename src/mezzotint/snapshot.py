@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -70,6 +71,7 @@ def load(folder: Path, kinds: codec.Kinds) -> Snapshot:
         ) from None
     except (KeyError, TypeError, RuntimeError, ValueError):
         raise UserError(f"{folder}: its weights do not fit its recipe; the files are not of one snapshot") from None
+    method = method.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Snapshot(folder, recipe, card, method.eval().requires_grad_(False))
 
 

@@ -36,7 +36,7 @@ def recipes(name: str | None = None, /) -> None:
     for title in ("recipe", "for", "parameters", "measured on Fashion-MNIST, two CPU cores"):
         table.add_column(title)
     for recipe, entry in catalog.RECIPES.items():
-        table.add_row(recipe, entry.purpose, entry.parameters, entry.measured)
+        table.add_row(recipe, entry.purpose, entry.parameters, catalog.measured(recipe))
     Console().print(table)
 
 

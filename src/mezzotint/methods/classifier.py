@@ -22,14 +22,18 @@ class ClassifierConfig(MethodConfig):
     """Share of the target that is spread over all classes (Szegedy et al. 2016)."""
     flip_test: bool = False
     """Average the logits of a picture and its mirror image when classifying; for data that are mirrored in training."""
+    shift_test: int = 0
+    """Average also over the picture moved by so many pixels towards two opposite corners, each at half the weight."""
 
     def build(self, spec: DataSpec) -> "Classifier":
-        """Raises UserError for data with fewer than two classes."""
+        """Raises UserError for data with fewer than two classes, or pictures too small for the views asked for."""
         if len(spec.classes) < 2:
             raise UserError(
                 "a classifier needs pictures of at least two classes: put them into one folder per class, "
                 "or train a generator (dcgan, vae)"
             )
+        if not 0 <= self.shift_test < min(spec.height, spec.width):
+            raise UserError(f"shift_test={self.shift_test} moves these pictures out of sight: set it to 0 or 1")
         return Classifier(self, spec)
 
 
@@ -56,7 +60,17 @@ class Classifier(Method):
         return Loss(total, {"cross_entropy": total.detach(), "train_accuracy": correct})
 
     def classify(self, images: Images) -> torch.Tensor:
-        """Logits, n × classes."""
+        """Logits, n × classes: the mean over the views that the configuration asks for."""
+        logits, reach = self._logits(images), self.config.shift_test
+        if reach:
+            height, width = images.shape[2:]
+            padded = F.pad(images, [reach] * 4, mode="reflect")
+            for at in (0, 2 * reach):
+                logits = logits + self._logits(padded[:, :, at : at + height, at : at + width]) / 2
+            logits = logits / 2
+        return logits
+
+    def _logits(self, images: Images) -> torch.Tensor:
         logits = self.network(images)
         if self.config.flip_test:
             logits = (logits + self.network(images.flip(-1))) / 2
