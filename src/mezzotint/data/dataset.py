@@ -20,7 +20,7 @@ from mezzotint.types import DataSpec
 
 CROPS = ("center", "fit", "stretch")
 SPLITS = ("train", "validation", "test")
-FORMAT = 4
+FORMAT = 5
 """Part of every cache key: raised when the same files would be decoded to other bytes, or told of otherwise."""
 ROWS = 1024
 """Pictures that are copied at once."""
@@ -140,7 +140,16 @@ def _dataset(name: str, stored: cache.Entry) -> Dataset:
     skipped = tuple(Skipped(*pair) for pair in stored.facts["skipped"])
     facts = stored.facts
     labels = stored.arrays.get("labels")
-    return Dataset(name, stored.pixels, labels, tuple(facts["classes"]), splits, facts["digest"], skipped)
+    return Dataset(name, stored.pixels, labels, tuple(facts["classes"]), splits, _digest(stored), skipped)
+
+
+def _digest(stored: cache.Entry) -> str:
+    """Hex hash of all that a training sees: pixels, classes, labels and splits."""
+    facts = stored.facts
+    digest = hashlib.sha256(repr((facts["shape"], facts["classes"], facts["file"]["sha256"])).encode())
+    for name in sorted({"labels", *SPLITS} & set(stored.arrays)):
+        digest.update(np.ascontiguousarray(stored.arrays[name]).data)
+    return digest.hexdigest()
 
 
 def _origins(stored: cache.Entry, others: int) -> Origins:
@@ -187,7 +196,7 @@ def _fill_from_files(
     new: Path, listing: Listing, shape: _Shape, max_pixels: int, progress: cache.Progress | None
 ) -> dict[str, Any]:
     size, channels, crop = shape
-    paths = [str(listing.root / f.path) for f in listing.files]
+    paths = [f"{listing.root}/{f.path}" for f in listing.files]
     side = usual_size(paths) if size is None else size
     out = new / "pixels.npy"
     results = cache.decode_files(out, paths, side, channels or 3, crop, max_pixels, progress)
@@ -292,13 +301,9 @@ def _finish(
     arrays = dict(splits) if labels is None else {**splits, "labels": labels}
     everything: dict[str, Any] = {**arrays, **origin}
     np.savez(new / "arrays.npz", **everything)
-    digest = hashlib.sha256(repr((images.shape, classes)).encode())
-    for part in (images, *(arrays[name] for name in sorted(arrays))):
-        digest.update(np.ascontiguousarray(part).data)
     return {
         "shape": list(images.shape),
         "classes": list(classes),
-        "digest": digest.hexdigest(),
         "skipped": [[s.path, s.reason] for s in skipped],
         "paths": paths,
     }
