@@ -34,7 +34,7 @@ from mezzotint.training.step import Stepper
 LOG_SECONDS = 1.0
 RESERVE = 0.03
 """Share of a budget of minutes that is kept for the last measuring and writing."""
-RESERVE_SECONDS = 5.0
+RESERVE_SECONDS = 3.5
 """Kept for the same on top of that: loading the model again, drawing curves."""
 
 
