@@ -20,7 +20,7 @@ BUSY = "while True: pass"
 
 
 def main() -> None:
-    """Three rounds of quiet (one thread), busy (own choice) and busy from the middle of the run on."""
+    """Three rounds of quiet (one thread) and busy (own choice)."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=int, default=150_000)

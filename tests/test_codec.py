@@ -163,8 +163,20 @@ def test_only_listed_kinds_of_an_abstract_class_are_built() -> None:
 
 def test_paths_are_what_can_be_changed() -> None:
     value = Whole(name="x", parts={"a": SquareConfig()})
-    assert set(codec.paths(value)) == {
-        *("name", "shape.radius", "open", "mode", "level", "ratio", "count", "sure", "parts.a.side", "parts.a.sides")
+    assert set(codec.settings(value)) == {
+        *(
+            "name",
+            "shape.kind",
+            "shape.radius",
+            "open",
+            "mode",
+            "level",
+            "ratio",
+            "count",
+            "sure",
+            "parts.a.side",
+            "parts.a.sides",
+        )
     }
 
 

@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from mezzotint import measure
+from mezzotint import api, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
@@ -150,3 +152,16 @@ def test_drawing_needs_a_method_that_draws(methods: dict[str, Method]) -> None:
     with pytest.raises(UserError, match="does not draw"):
         measure.draw(methods["cnn-classic"], [1])
     assert measure.sample_grid(methods["cnn-classic"]) is None
+
+
+def test_a_handful_of_pictures_is_measured_as_far_as_it_goes(tmp_path: Path, own_home: Path) -> None:
+    """A dozen pictures of a user's own: one of validation, one or two of test; a run must not fail at its end."""
+    for i in range(12):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    for recipe in ("dcgan", "vae"):
+        run = api.train(recipe, tmp_path, size=8, images=64, out=tmp_path / f"run-{recipe}", settings=("batch=4",))
+        card = measure.from_json((run.folder / "score.json").read_text())
+        assert "frechet" not in card.scores
+        assert any("no distance" in note for note in card.notes)
+        assert (run.folder / "report.html").is_file()

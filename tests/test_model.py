@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def test_classes_by_name(models: Models) -> None:
     assert torch.equal(gan.generate([5], ["4"])[0], four)
     with pytest.raises(UserError, match="there is no class 'seven'"):
         gan.generate([1], ["seven"])
-    with pytest.raises(UserError, match="2 classes for 1 seeds"):
+    with pytest.raises(UserError, match="2 classes for 1 pictures"):
         gan.generate([1], ["3", "4"])
     with pytest.raises(UserError, match="not trained by class"):
         models["vae"].generate([1], ["3"])
@@ -150,3 +151,27 @@ def test_weights_are_those_of_the_average(models: Models) -> None:
     assert found is not None
     for name, tensor in model.method.state_dict().items():
         assert np.array_equal(tensor.numpy(), found[1][f"average.{name}"].numpy())
+
+
+def test_a_model_by_class_is_told_the_classes(digits: Any, tmp_path: Path) -> None:
+    settings = ("batch=64", "milestones=1", *FIXED, "method.conditional=true")
+    model = load(api.train("vae-dense", "digits", images=512, out=tmp_path / "run", settings=settings))
+    images, labels = next(ordered(digits, "test", 3))
+    assert labels is not None
+    names = [digits.classes[i] for i in labels]
+    assert model.reconstruct(images, names).shape == images.shape
+    torch.testing.assert_close(model.encode(images, ["3"]), model.encode(images, ["3"] * 3))
+    assert not torch.equal(model.encode(images, ["3"]), model.encode(images, ["4"]))
+    assert len(model.interpolate(images[:1], images[1:2], 5, ["3"])) == 5
+    with pytest.raises(UserError, match="name the class of each picture"):
+        model.reconstruct(images)
+
+
+def test_weights_that_are_not_the_cards_are_refused(models: Models, tmp_path: Path) -> None:
+    place = shutil.copytree(models["vae"]._stored.folder, tmp_path / "model")
+    weights = place / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(UserError, match="not the one that its card names"):
+        load(place)

@@ -17,14 +17,11 @@ from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.measure import ScoreCard
 from mezzotint.recipe import Budget, Recipe, with_setting
-from mezzotint.training import optimizers
 from mezzotint.training import run as runs
-from mezzotint.training.loop import Report, Training
+from mezzotint.training.loop import Report, Training, stepper_for
 from mezzotint.training.run import Run
 
 Show = Callable[[Report], None]
-QUICK = 2000
-"""Pictures drawn for the score card of a run of under five minutes; 10,000 otherwise."""
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
@@ -78,9 +75,10 @@ def train(
     `settings` are changes to the recipe like `optimizer.lr=1e-4`. `show` is called about once a second with where the
     training stands. Raises UserError for what a user can mend, Interrupted after Ctrl-C with the state on disk.
     """
+    began = time.monotonic()
     asked = Asked(minutes, images, Path(out) if out else None, size, channels, crop, tuple(settings), seed)
     run, made, dataset = prepare(recipe, source, asked)
-    return train_run(run, made, dataset, time.monotonic(), show)
+    return train_run(run, made, dataset, began, show)
 
 
 def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -> tuple[Run, Recipe, Dataset]:
@@ -97,23 +95,26 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
         channels=dataset.spec.channels,
         crop=asked.crop,
     )
+    if not 0 <= asked.seed < 2**63:
+        raise UserError(f"a seed is a whole number from 0 to 2^63 - 1, not {asked.seed}")
     recipe = replace(recipe, data=pictures, budget=budget, seed=asked.seed)
     for setting in asked.settings:
         recipe = with_setting(recipe, setting, catalog.kinds())
-    _try_out(recipe, dataset)
+    _try_out(recipe, dataset, changed=bool(asked.settings))
     return runs.begin(asked.out, recipe, dataset.spec, dataset.digest), recipe, dataset
 
 
-def _try_out(recipe: Recipe, dataset: Dataset) -> None:
-    """Raise UserError for settings that no step could be taken with, before a folder is made."""
-    if len(dataset.splits["train"]) == 0:
-        raise UserError("there is no picture to train on; add more")
+def _try_out(recipe: Recipe, dataset: Dataset, changed: bool) -> None:
+    """Build what is to be trained, and take a step of a changed recipe; raises UserError for what does not fit."""
     try:
-        method = recipe.method.build(dataset.spec).to(recipe.execution.device or "cpu")
-        for name, group in method.groups().items():
-            optimizers.build(recipe.optimizers[name], group)
-    except (RuntimeError, ValueError, AssertionError, ZeroDivisionError, IndexError) as error:
-        raise UserError(f"the settings of the recipe do not fit: {str(error).splitlines()[0]}") from None
+        stepper = stepper_for(recipe, recipe.execution, dataset)
+        if changed:
+            stepper.step(0.0)
+    except UserError:
+        raise
+    except Exception as error:  # odd numbers make torch raise nearly anything
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"the settings of the recipe do not fit: {said}") from None
 
 
 def resume(folder: str | os.PathLike[str], show: Show | None = None) -> Run:
@@ -147,7 +148,11 @@ def train_run(run: Run, recipe: Recipe, dataset: Dataset, began: float, show: Sh
                 show(report)
         if not training.finished:
             raise Interrupted(run, training.state.images)
-        finish(run, training)
+    with runs.locked(run):
+        try:
+            finish(run, training)
+        except KeyboardInterrupt:
+            raise Interrupted(run, training.state.images) from None
     return run
 
 
@@ -156,10 +161,9 @@ def finish(run: Run, training: Training) -> ScoreCard:
     method, dataset = training.trained(), training.dataset
     snapshot.save(run.snapshot, method, training.recipe, facts_of(training), page.model_card(training.recipe, None, {}))
     stored = snapshot.load(run.snapshot, catalog.kinds())
-    minutes = training.recipe.budget.minutes
-    card = measure.measure(
-        stored.method, dataset, count=QUICK if minutes is None or minutes < 5 else 10_000, weights=stored.digest
-    )
+    split = next(name for name in ("test", "validation", "train") if len(dataset.splits[name]))
+    count = measure.usual_count(training.recipe.budget.minutes)
+    card = measure.measure(stored.method, dataset, split=split, count=count, weights=stored.digest)
     write_card(run, card)
     page.write(run, card, dataset, measure.telling_sheets(stored.method, dataset, card))
     return card

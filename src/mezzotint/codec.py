@@ -130,22 +130,28 @@ def _spoken(hint: Any) -> str:
     return names.get(hint, str(getattr(hint, "__name__", hint)))
 
 
-def paths(value: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all leaves: what `changed` can change."""
+def settings(value: Any, kinds: Kinds | None = None) -> dict[str, Any]:
+    """What `changed` can change, by dotted name: all leaves, and a `kind` wherever there are several to choose from."""
+    return dict(_settings(type(value), value, kinds or {}, ""))
+
+
+def _settings(hint: Any, value: Any, kinds: Kinds, prefix: str) -> Iterator[tuple[str, Any]]:
+    dot = f"{prefix}." if prefix else ""
     if dataclasses.is_dataclass(value):
-        items = [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        if len(_dataclasses_in(hint, kinds)) > 1:
+            yield f"{dot}kind", kind_of(type(value))
+        for name, inner in _hints(type(value)).items():
+            yield from _settings(inner, getattr(value, name), kinds, f"{dot}{name}")
     elif isinstance(value, Mapping):
-        items = list(value.items())
+        for name, item in value.items():
+            yield from _settings(get_args(hint)[1], item, kinds, f"{dot}{name}")
     else:
-        yield prefix
-        return
-    for name, item in items:
-        yield from paths(item, f"{prefix}.{name}" if prefix else str(name))
+        yield prefix, value
 
 
 def changed(value: T, path: str, text: str, kinds: Kinds | None = None) -> T:
     """`value` with the field at the dotted `path` read from `text`; raises UserError with the nearest right name."""
-    return _changed(type(value), value, path.split("."), text, kinds or {}, (path, tuple(paths(value))))
+    return _changed(type(value), value, path.split("."), text, kinds or {}, (path, tuple(settings(value, kinds))))
 
 
 def _changed(
@@ -155,7 +161,7 @@ def _changed(
     if not keys:
         return _decode(hint, _parse(hint, text), kinds, path)
     key, rest = keys[0], keys[1:]
-    if key == "kind" and not rest and _dataclasses_in(hint, kinds):
+    if key == "kind" and not rest and len(_dataclasses_in(hint, kinds)) > 1:
         return _choose(_dataclasses_in(hint, kinds), {"kind": text}, path.removesuffix(".kind"))()
     if isinstance(value, Mapping) and key in value:
         return {**value, key: _changed(get_args(hint)[1], value[key], rest, text, kinds, asked)}

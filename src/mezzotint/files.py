@@ -16,7 +16,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file under a temporary name and put it in place."""
     new = path.with_name(f".{path.name}.new")
     try:
-        new.write_text(text)
+        new.write_text(text, encoding="utf-8", errors="backslashreplace")  # file names need not be text
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)

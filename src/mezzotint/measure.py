@@ -1,18 +1,18 @@
 """The only evaluation loop: a trained method and a data set in, scores with their protocol out."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import ordered
+from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.metrics import distortion, distribution, rate
@@ -23,8 +23,12 @@ from mezzotint.types import Classifies, Encodes, Generates, HasLikelihood, Image
 
 CHUNK = 50
 """Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
+QUICK, USUAL = 2_000, 10_000
+"""Pictures drawn for the score card of a run of under five minutes, and of others."""
 GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
+FEWEST = 6
+"""Pictures in a set that can be compared with another: each must have five neighbors."""
 FIRST_SEED = 1_000_000
 """Measuring draws from seeds that nobody types by hand, so it never judges the very pictures of a sample grid."""
 
@@ -48,11 +52,14 @@ class ScoreCard:
 
 
 def from_json(text: str) -> ScoreCard:
-    """The inverse of `ScoreCard.to_json`."""
-    fields = json.loads(text)
-    scores = {name: Score(**score) for name, score in fields["scores"].items()}
-    lists = {name: tuple(fields[name]) for name in ("notes", "mistakes")}
-    return ScoreCard(**{**fields, **lists, "scores": scores})
+    """The inverse of `ScoreCard.to_json`; raises UserError for anything else."""
+    try:
+        fields = json.loads(text)
+        scores = {name: Score(**score) for name, score in fields["scores"].items()}
+        lists = {name: tuple(fields[name]) for name in ("notes", "mistakes")}
+        return ScoreCard(**{**fields, **lists, "scores": scores})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError("score.json is damaged or of another version: make it anew with `mezzotint measure`") from None
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Glance:
     name: str
     value: float
     higher_is_better: bool
+    pictures: int
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,11 @@ def using(method: Method) -> Iterator[None]:
     """Evaluation mode without gradients; training mode comes back afterwards."""
     was_training = method.training
     method.eval()
-    with torch.inference_mode():
-        yield
-    method.train(was_training)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        method.train(was_training)
 
 
 def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> Images:
@@ -150,24 +160,34 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
 
 
 def validation_score(method: Method, dataset: Dataset) -> Glance:
-    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound or Fréchet distance."""
-    split = "validation" if len(dataset.splits["validation"]) else "train"
+    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound or Fréchet distance.
+
+    Where there are hardly any it looks at training pictures; of a single one there is no distance (not a number).
+    """
+    split = "validation" if len(dataset.splits["validation"]) >= FEWEST else "train"
     batches = list(ordered(dataset, split, CHUNK, _device(method), GLANCE))
+    looked_at = sum(len(x) for x, _ in batches)
     with using(method):
         if isinstance(method, Classifies):
             right = [(method.classify(x).argmax(1) == y).float() for x, y in batches]
-            return Glance("accuracy", float(torch.cat(right).mean()), True)
+            return Glance("accuracy", float(torch.cat(right).mean()), True, looked_at)
         if isinstance(method, HasLikelihood):
             bound = [method.elbo(x, y, seed) for seed, (x, y) in enumerate(batches)]
-            return Glance(
-                "bits_per_dimension", rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions).value, False
-            )
+            bits = rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions)
+            return Glance("bits_per_dimension", bits.value, False, looked_at)
     extractor = random_filters(dataset.spec)
     real = torch.cat([extractor(x.cpu()) for x, _ in batches])
+    if len(real) < 2:
+        return Glance("frechet_random_filters", math.nan, False, looked_at)
     drawn = draw(method, range(FIRST_SEED, FIRST_SEED + len(real)))
     fake = torch.cat([extractor(part) for part in drawn.split(CHUNK)])
     distance = distribution.frechet(distribution.Moments.of(real), distribution.Moments.of(fake))
-    return Glance("frechet_random_filters", distance, False)
+    return Glance("frechet_random_filters", distance, False, looked_at)
+
+
+def usual_count(minutes: float | None) -> int:
+    """Pictures to draw for the score card at the end of a run of so many minutes (or of a number of pictures)."""
+    return QUICK if minutes is None or minutes < 5 else USUAL
 
 
 @dataclass
@@ -299,11 +319,16 @@ def _generation(
         fake = torch.cat([extractor(part).cpu() for part in as_saved.split(CHUNK)])
     card.protocol |= {"drawn": len(fake), "reference": len(real), "floor_from": f"{len(floor)} pictures of {other}"}
     for name, values in (("", fake), ("_floor", floor)):
+        if min(len(real), len(values)) < FEWEST:
+            what = "distance from real to drawn pictures" if name == "" else "floor"
+            sizes = f"{len(real)} and {len(values)}"
+            card.notes.append(f"no {what}: it takes at least {FEWEST} pictures in each set, and here are {sizes}")
+            continue
         card.scores[f"frechet{name}"] = distribution.frechet_interval(real, values)
         card.scores[f"kid{name}"] = distribution.kid(real, values)
         for key, score in distribution.precision_recall_density_coverage(real, values).items():
             card.scores[f"{key}{name}"] = score
-    if min(len(real), len(fake)) <= real.shape[1]:
+    if FEWEST <= min(len(real), len(fake)) <= real.shape[1]:
         card.notes.append(
             f"{min(len(real), len(fake))} pictures are few for {real.shape[1]} features: the Fréchet distances (the "
             "floor's too) are far too large and comparable only among cards of the same numbers"
@@ -319,7 +344,8 @@ def labels_like(method: Method, dataset: Dataset, split: str, count: int) -> Lab
     """Classes to draw in the proportions of a split; None for a method that is not conditional."""
     if dataset.labels is None or not getattr(method, "classes", 0):
         return None
-    return torch.from_numpy(np.resize(dataset.labels[dataset.splits[split]], count))
+    rows = dataset.splits[split]
+    return torch.from_numpy(dataset.labels[rows[spread(len(rows), count)]])
 
 
 def _device(method: Any) -> torch.device:

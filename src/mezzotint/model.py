@@ -68,29 +68,43 @@ class Model:
         with measure.using(self.method):
             return torch.cat([method.features(part) for part in self._fitting(images).split(measure.CHUNK)])
 
-    def encode(self, images: Images) -> Tensor:
-        """The latent of each picture, n × latent."""
+    def encode(self, images: Images, classes: Sequence[str] | None = None) -> Tensor:
+        """The latent of each picture, n × latent; a model trained by class is told them (or the one of all)."""
         method = self._require(Encodes, "reconstruct")
         with measure.using(self.method):
-            return torch.cat([method.encode(part) for part in self._fitting(images).split(measure.CHUNK)])
+            return torch.cat([method.encode(*part) for part in self._by_class(self._fitting(images), classes)])
 
-    def decode(self, latents: Tensor) -> Images:
-        """The picture of each latent."""
+    def decode(self, latents: Tensor, classes: Sequence[str] | None = None) -> Images:
+        """The picture of each latent, of the classes as in `encode`."""
         method = self._require(Encodes, "reconstruct")
         with measure.using(self.method):
-            return torch.cat([method.decode(part) for part in latents.split(measure.CHUNK)])
+            return torch.cat([method.decode(*part) for part in self._by_class(latents, classes)])
 
-    def reconstruct(self, images: Images) -> Images:
+    def reconstruct(self, images: Images, classes: Sequence[str] | None = None) -> Images:
         """Each picture as the model remembers it."""
-        return self.decode(self.encode(images))
+        return self.decode(self.encode(images, classes), classes)
 
     def interpolate(
-        self, first: Float[Tensor, "1 c h w"], second: Float[Tensor, "1 c h w"], steps: int
+        self,
+        first: Float[Tensor, "1 c h w"],
+        second: Float[Tensor, "1 c h w"],
+        steps: int,
+        classes: Sequence[str] | None = None,
     ) -> Float[Tensor, "steps c h w"]:
-        """`steps` pictures from one picture (1 c h w) to another, their latents on a straight line."""
-        ends = self.encode(torch.cat([first, second]))
+        """`steps` pictures from one picture (1 c h w) to another, their latents on a straight line, of one class."""
+        ends = self.encode(torch.cat([first, second]), classes)
         weights = torch.linspace(0, 1, steps)[:, None]
-        return self.decode(torch.lerp(ends[:1], ends[1:], weights))
+        return self.decode(torch.lerp(ends[:1], ends[1:], weights), classes)
+
+    def _by_class(self, rows: Tensor, classes: Sequence[str] | None) -> list[tuple[Tensor, Labels | None]]:
+        """Chunks of rows with their classes, which a model trained by class cannot do without."""
+        chunks = rows.split(measure.CHUNK)
+        if not classes:
+            if getattr(self.method, "classes", 0):
+                raise UserError(f"{self.recipe.name} was trained by class: name the class of each picture, or of all")
+            return [(chunk, None) for chunk in chunks]
+        named = list(classes) * len(rows) if len(classes) == 1 else classes
+        return list(zip(chunks, self._labels(named, len(rows)).split(measure.CHUNK), strict=True))
 
     def extractor(self) -> Extractor:
         """This recogniser as the ruler of other models."""
@@ -109,7 +123,8 @@ class Model:
         """All scores that the model's abilities admit; see `mezzotint.measure.measure`."""
         if dataset.spec.shape != self.spec.shape:
             raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
-        if isinstance(self.method, Classifies) and dataset.classes != self.spec.classes:
+        by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
+        if by_class and dataset.classes != self.spec.classes:
             raise UserError("the classes of the data are not those that the model was trained on")
         return measure.measure(
             self.method,
@@ -128,7 +143,7 @@ class Model:
             if name not in self.spec.classes:
                 raise UserError(f"there is no class {name!r}: {nearest(name, self.spec.classes)}")
         if len(classes) != count:
-            raise UserError(f"there are {len(classes)} classes for {count} seeds")
+            raise UserError(f"there are {len(classes)} classes for {count} pictures")
         return torch.tensor([self.spec.classes.index(name) for name in classes])
 
     def _fitting(self, images: Images) -> Images:

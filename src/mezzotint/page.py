@@ -154,7 +154,7 @@ def _sheets(run: Run, dataset: Dataset, strip: pictures.Pixels | None) -> dict[s
     grids = sorted(p for p in run.samples.glob("*.png") if p.stem.isdigit())
     real = dataset.images[dataset.splits["train"][:64]]
     if grids:
-        sheets["drawn at the end (seeds 0 to 63)"] = _as_pixels(Image.open(grids[-1]))
+        sheets["drawn at the end, seeds from 0"] = _as_pixels(Image.open(grids[-1]))
     sheets["training pictures"] = pictures.enlarged(pictures.grid(np.asarray(real)), 480)
     if strip is not None:
         sheets["the same seeds, milestone under milestone"] = strip

@@ -75,8 +75,8 @@ class Budget:
         """Raise ValueError unless exactly one of the two is given and positive."""
         if (self.minutes is None) == (self.images is None):
             raise ValueError("a budget is either minutes or images")
-        if (self.minutes or self.images or 0) <= 0:
-            raise ValueError("a budget must be positive")
+        if not 0 < (self.minutes or self.images or 0) < float("inf"):
+            raise ValueError("a budget must be positive and finite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +141,10 @@ class Recipe:
         """Raise ValueError for sizes that cannot be trained with."""
         if self.batch < 1 or (self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch):
             raise ValueError("batch must be at least 1 and micro_batch between 1 and batch")
+        if min(self.milestones, self.patience, self.nonfinite_limit) < 0 or not 0 <= self.seed < 2**63:
+            raise ValueError("milestones, patience, nonfinite_limit and seed must not be negative")
+        if not 0 <= self.clip_norm < float("inf") or not self.checkpoint_seconds >= 0:
+            raise ValueError("clip_norm and checkpoint_seconds must be finite and not negative")
 
     def to_json(self) -> str:
         """Readable JSON with the number of its format."""

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mezzotint import codec
+from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 from mezzotint.files import write_tensors
 from mezzotint.method import Method
@@ -43,9 +44,9 @@ def save(folder: Path, method: Method, recipe: Recipe, facts: dict[str, Any], pa
     try:
         digest = write_tensors(new / "weights.safetensors", method.state_dict())
         card = {"format": FORMAT, "weights": digest, "spec": asdict(method.spec), **facts}
-        (new / "card.json").write_text(json.dumps(card, indent=1))
-        (new / "recipe.json").write_text(recipe.to_json())
-        (new / "README.md").write_text(page)
+        (new / "card.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
+        (new / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
+        (new / "README.md").write_text(page, encoding="utf-8", errors="backslashreplace")
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     finally:
@@ -63,8 +64,9 @@ def load(folder: Path, kinds: codec.Kinds) -> Snapshot:
     try:
         spec = DataSpec(**{**card["spec"], "classes": tuple(card["spec"]["classes"])})
         method = recipe.method.build(spec)
-        weights = load_file(folder / "weights.safetensors")
-        method.load_state_dict(weights)
+        method.load_state_dict(load_file(folder / "weights.safetensors"))
+        if file_digest(folder / "weights.safetensors") != card["weights"]:
+            raise UserError(f"{folder}/weights.safetensors is not the one that its card names; copy the snapshot again")
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{folder}/weights.safetensors is missing or damaged ({error}); copy the snapshot again"
@@ -98,6 +100,6 @@ def _card(folder: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error})") from None

@@ -186,7 +186,7 @@ def uncoupled(recipe: Recipe) -> Recipe | None:
     """The recipe without dropout and batch norm; None where its network has batch norm for good."""
     if recipe.name == "cnn":
         return None
-    known = set(codec.paths(recipe))
+    known = set(codec.settings(recipe))
     for part in ("generator", "discriminator", "network"):
         for setting, value in (("dropout", "0"), ("norm", "none")):
             if f"method.{part}.{setting}" in known:

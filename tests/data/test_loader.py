@@ -92,7 +92,14 @@ def test_ordered_is_once_through(batch, limit):
     data = make()
     parts = list(ordered(data, "validation", batch, limit=limit))
     labels = torch.cat([labels for _, labels in parts]).tolist()
-    assert labels == data.splits["validation"][:limit].tolist()
+    rows = data.splits["validation"]
+    assert labels == [int(rows[i * len(rows) // (limit or len(rows))]) for i in range(limit or len(rows))]
     assert all(len(images) <= batch for images, _ in parts)
     images = torch.cat([images for images, _ in parts])
     assert torch.equal(images, next(ordered(data, "validation", 100, limit=limit))[0])
+
+
+def test_a_few_are_spread_over_all_since_folders_are_sorted_by_class():
+    labels = torch.cat([part for _, part in ordered(make(40), "train", 3, limit=7)])
+    assert labels.tolist() == [2 * (i * 40 // 7) for i in range(7)]
+    assert torch.equal(torch.cat([part for _, part in ordered(make(5), "train", 3, limit=99)]), torch.arange(0, 10, 2))

@@ -368,3 +368,27 @@ def test_a_folder_without_pictures_is_one_sentence(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(UserError, match="holds no pictures"):
         dataset.load(tmp_path)
+
+
+def test_the_same_files_under_another_name_have_their_own_classes(tmp_path):
+    """Sizes and times alone do not tell MNIST from Fashion-MNIST."""
+    for name in ("mnist", "fashion-mnist", "mine"):
+        (tmp_path / name).mkdir()
+        for stem, count in (("train", 20), ("t10k", 10)):
+            pixels = bytes(i + (100 if name == "mnist" else 0) for i in range(count) for _ in range(4))
+            images = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (count, 2, 2)) + pixels
+            labels = b"\0\0\x08\x01" + count.to_bytes(4, "big") + bytes(i % 10 for i in range(count))
+            for kind, content in (("images-idx3", images), ("labels-idx1", labels)):
+                path = tmp_path / name / f"{stem}-{kind}-ubyte"
+                path.write_bytes(content)
+                os.utime(path, ns=(0, 0))
+    found = {n: dataset.load(tmp_path / n, cache_folder=tmp_path) for n in ("mnist", "fashion-mnist", "mine")}
+    assert [int(d.images.max()) for d in found.values()] == [119, 19, 19]
+    assert [d.classes[0] for d in found.values()] == ["0", "t-shirt", "0"]
+
+
+def test_npz_classes_are_named_once(tmp_path):
+    images = np.zeros((4, 2, 2), np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(4) % 2, classes=["a", "a"])
+    with pytest.raises(UserError, match="names a class twice"):
+        dataset.load(tmp_path / "x.npz", cache_folder=tmp_path / "c")

@@ -80,3 +80,8 @@ def test_the_average_is_apart_and_needs_no_gradient() -> None:
 def test_odd_settings_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="averaging"):
         Averaging(**changes)  # pyright: ignore[reportArgumentType]
+
+
+def test_an_average_that_is_rarely_taken_still_leaves_the_start() -> None:
+    method, average = follow(Averaging(every=1000), [1.0, 2.0, 3.0])
+    assert torch.equal(dict(average.method.named_parameters())["weight"], method.weight)

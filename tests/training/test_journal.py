@@ -63,3 +63,12 @@ def test_tensorboard_reads_scalars_and_pictures(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "events")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss/a")] == [(10, 1.5), (20, 0.25)]
     assert events.Tags()["images"] == ["samples"]
+
+
+def test_a_run_that_begins_again_forgets_its_first_try(tmp_path: Path) -> None:
+    for rate in (1, 2):
+        log = Journal(tmp_path)
+        log.write("begin", 0)
+        log.write("train", 100, rate=rate)
+        log.close()
+    assert [e.get("rate") for e in journal.read(tmp_path / "journal.jsonl")] == [None, 2]

@@ -225,7 +225,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], None]:
     def give(values: list[float]) -> None:
         left: Iterator[float] = iter(values)
         glance = looping.measure.Glance
-        monkeypatch.setattr(looping.measure, "validation_score", lambda *_: glance("accuracy", next(left), True))
+        monkeypatch.setattr(looping.measure, "validation_score", lambda *_: glance("accuracy", next(left), True, 1))
 
     return give
 

@@ -137,7 +137,7 @@ def test_trials_become_rarer_while_they_do_not_pay() -> None:
     machine = Machine(1)
     machine.run(600, **BUSY)
     assert machine.threads == 1
-    assert machine.changes <= 2 * 12  # to and fro: at 10, 20, 40 … and then every 80 seconds
+    assert machine.changes <= 2 * 12  # to and fro: after 4, 8, 16, 32 and then every 64 seconds
     assert machine.run(600, **BUSY) > 0.9
 
 

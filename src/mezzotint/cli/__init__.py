@@ -1,5 +1,6 @@
 """The command line: one file a group of verbs. Nothing heavy is imported before a verb needs it."""
 
+import io
 import sys
 import time
 
@@ -12,6 +13,8 @@ def main() -> None:
     from mezzotint.cli.verbs import app
     from mezzotint.errors import UserError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files and classes need not be printable
     try:
         app(sys.argv[1:])
     except UserError as error:

@@ -3,10 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from mezzotint.cli.make import Crop
 from mezzotint.errors import UserError
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def version() -> str:
@@ -46,18 +50,11 @@ def _settings(name: str) -> None:
     from mezzotint.types import DataSpec
 
     recipe = catalog.recipe(name, DataSpec(1, 28, 28, tuple("0123456789"), 57_000))
-
-    def leaves(value: object, prefix: str) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                leaves(item, f"{prefix}.{key}" if prefix else str(key))
-        else:
-            print(f"{prefix}={'none' if value is None else value}")
-
-    leaves(codec.encode(recipe), "")
+    for path, value in codec.settings(recipe, catalog.kinds()).items():
+        print(f"{path}={'none' if value is None else codec.encode(value)}")
 
 
-def check(folder: str, /, *, size: int | None = None, crop: Crop = "center", json_lines: bool = False) -> None:
+def check(folder: str, /, *, size: int | None = None, crop: Crop = "center", as_json: AsJson = False) -> None:
     """Tell before training what is in FOLDER and whether it is enough.
 
     Parameters
@@ -68,13 +65,13 @@ def check(folder: str, /, *, size: int | None = None, crop: Crop = "center", jso
         The size that you mean to train at.
     crop:
         The crop that you mean to train with.
-    json_lines:
+    as_json:
         Print JSON instead.
     """
     from mezzotint.data import check as checking
 
     report = checking.check(folder, size=size, crop=crop)
-    print(json.dumps(report.to_dict(), indent=1) if json_lines else "\n".join(report.lines()))
+    print(json.dumps(report.to_dict(), indent=1) if as_json else "\n".join(report.lines()))
 
 
 def show(run: Path, /) -> None:
@@ -85,8 +82,9 @@ def show(run: Path, /) -> None:
     run:
         A run's folder or a model's.
     """
-    from mezzotint import measure, page
+    from mezzotint import catalog, measure, page
     from mezzotint.training import journal
+    from mezzotint.training.run import find
 
     if (run / "journal.jsonl").is_file():
         events = journal.read(run / "journal.jsonl")
@@ -94,6 +92,9 @@ def show(run: Path, /) -> None:
         if last:
             print(f"{run}: {last['images']:,} pictures seen in {last['seconds'] / 60:.1f} minutes")
         if not (run / "snapshot").is_dir():
+            begun = find(run)
+            recipe, spec = begun.recipe(catalog.kinds()), begun.spec()
+            print(f"{recipe.name} on {recipe.data.source}: {spec.width}×{spec.height}×{spec.channels}")
             print(f"not finished; go on with `mezzotint train --resume {run}`")
             return
     from mezzotint.model import load
@@ -152,8 +153,8 @@ def measure(
     from mezzotint.model import load
     from mezzotint.training.run import find
 
-    if count < 3:
-        raise UserError("--count must be at least 3")
+    if count < measuring.FEWEST:
+        raise UserError(f"--count must be at least {measuring.FEWEST}")
     place = find(run)
     model = load(run)
     recipe = model.recipe if data is None else replace(model.recipe, data=replace(model.recipe.data, source=data))

@@ -85,7 +85,7 @@ def count(text: str | None) -> int | None:
     factor = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
     try:
         return int(float(text if factor == 1 else text[:-1]) * factor)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UserError(f"--images takes a number like 500000, 500k or 2M, not {text!r}") from None
 
 
@@ -97,6 +97,7 @@ def _tell(run: "Run") -> None:
     card = measure.from_json((run.folder / "score.json").read_text())
     for name in list(card.scores)[:4]:
         print(f"  {page.score_line(name, card.scores[name])}")
+    print(f"scores    {run.folder / 'score.json'}")
     print(f"report    {run.folder / 'report.html'}")
     grids = sorted(run.samples.glob("0*.png"))
     if grids:

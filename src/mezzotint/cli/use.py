@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from mezzotint.types import Images
 
 
+Classes = Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)]
+
+
 def generate(
     run: Path,
     /,
     *,
     count: int = 64,
     seed: int = 0,
-    classes: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
+    classes: Classes = (),
     out: Path = Path("grid.png"),
 ) -> None:
     """Draw new pictures with the model of RUN.
@@ -93,7 +96,9 @@ def classify(
             print(f"{path}  " + "  ".join(f"{name} {p:.1%}" for name, p in ranked[:top]))
 
 
-def reconstruct(run: Path, pictures: tuple[Path, ...], /, *, out: Path = Path("reconstructions.png")) -> None:
+def reconstruct(
+    run: Path, pictures: tuple[Path, ...], /, *, classes: Classes = (), out: Path = Path("reconstructions.png")
+) -> None:
     """Show each of PICTURES above what the model makes of it.
 
     Parameters
@@ -102,6 +107,8 @@ def reconstruct(run: Path, pictures: tuple[Path, ...], /, *, out: Path = Path("r
         A run's folder or a model's; it must be able to encode (vae).
     pictures:
         Picture files.
+    classes:
+        Their classes, or the one of all, for a model trained by class.
     out:
         A .png (pairs), a .npz or a folder.
     """
@@ -114,16 +121,29 @@ def reconstruct(run: Path, pictures: tuple[Path, ...], /, *, out: Path = Path("r
     _check_out(out)
     model = load(run)
     images = _read(model, pictures)
-    again = model.reconstruct(images)
+    again = model.reconstruct(images, classes)
     if out.suffix == ".png":
         _write(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
     else:
-        _write(again, out, [p.stem for p in pictures], None, model)
+        _write(again, out, _names(pictures), None, model)
     print(f"{len(pictures)} reconstructions in {out}")
 
 
+def _names(pictures: tuple[Path, ...]) -> list[str]:
+    """Stems for files, numbered where two are the same."""
+    stems = [p.stem for p in pictures]
+    return stems if len(set(stems)) == len(stems) else [f"{i:03d}-{stem}" for i, stem in enumerate(stems)]
+
+
 def interpolate(
-    run: Path, first: Path, second: Path, /, *, steps: int = 9, out: Path = Path("interpolation.png")
+    run: Path,
+    first: Path,
+    second: Path,
+    /,
+    *,
+    steps: int = 9,
+    classes: Classes = (),
+    out: Path = Path("interpolation.png"),
 ) -> None:
     """Walk from one picture to another through the model's latent space.
 
@@ -137,6 +157,8 @@ def interpolate(
         The picture to end with.
     steps:
         Pictures of the walk, both ends included.
+    classes:
+        The class of both, for a model trained by class.
     out:
         A .png (one row), a .npz or a folder.
     """
@@ -147,7 +169,7 @@ def interpolate(
     _check_out(out)
     model = load(run)
     ends = _read(model, (first, second))
-    images = model.interpolate(ends[:1], ends[1:], steps)
+    images = model.interpolate(ends[:1], ends[1:], steps, classes)
     _write(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
     print(f"{steps} pictures in {out}")
 

@@ -106,6 +106,14 @@ def store(entry: Path, fill: Callable[[Path], dict[str, Any]]) -> Entry:
     return found
 
 
+def alias(other: Path, entry: Path) -> None:
+    """Let an entry be found under another name too: the same pictures, asked for with their shape spelled out."""
+    if other != entry and not other.exists():
+        with suppress(OSError):  # it would only be made again
+            other.unlink(missing_ok=True)
+            other.symlink_to(entry.name, target_is_directory=True)
+
+
 def _clear_left_over(place: Path) -> None:
     """Remove what processes that were killed have left: folders under temporary names that are a day old."""
     for left in place.glob(".new-*"):

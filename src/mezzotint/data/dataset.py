@@ -13,7 +13,6 @@ from PIL import Image
 from mezzotint.data import cache
 from mezzotint.data.decode import MAX_PIXELS, Pixels, fitted
 from mezzotint.data.folders import Listing
-from mezzotint.data.formats import Arrays
 from mezzotint.data.sources import ArraySource, locate
 from mezzotint.errors import UserError
 from mezzotint.types import DataSpec
@@ -113,8 +112,12 @@ def load_with_origins(
         name = found.root.resolve().name or "pictures"
     else:
         entry_key, name = [found.key], found.name
-    decided = repr((FORMAT, entry_key, size, channels, crop))
-    entry = place / "decoded" / hashlib.sha256(decided.encode(errors="surrogateescape")).hexdigest()[:32]
+
+    def entry_of(size: int | None, channels: int | None) -> Path:
+        decided = repr((FORMAT, entry_key, size, channels, crop))
+        return place / "decoded" / hashlib.sha256(decided.encode(errors="surrogateescape")).hexdigest()[:32]
+
+    entry = entry_of(size, channels)
     stored = cache.load(entry)
     if stored is None:
         shape = (size, channels, crop)
@@ -122,6 +125,8 @@ def load_with_origins(
             stored = cache.store(entry, lambda new: _fill_from_files(new, found, shape, max_pixels, progress))
         else:
             stored = cache.store(entry, lambda new: _fill_from_arrays(new, found, shape))
+        _, height, width, depth = stored.pixels.shape
+        cache.alias(entry_of(height if height == width else None, depth), entry)
     others = found.others if isinstance(found, Listing) else 0
     return _dataset(name, stored), _origins(stored, others)
 
@@ -179,12 +184,11 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
 
 
 def _brought_to(images: Pixels, size: int | None, channels: int | None, crop: str) -> Pixels:
-    side = size if size is not None else None
     c = channels or images.shape[3]
-    if (side is None or images.shape[1:3] == (side, side)) and images.shape[3] == c:
+    if (size is None or images.shape[1:3] == (size, size)) and images.shape[3] == c:
         return images
     rgb = [Image.fromarray(np.broadcast_to(row, (*row.shape[:2], 3))) for row in images]
-    done = [np.asarray(p if side is None else fitted(p, side, crop)) for p in rgb]
+    done = [np.asarray(p if size is None else fitted(p, size, crop)) for p in rgb]
     if c == 3:
         return np.stack(done)
     if images.shape[3] == 1:
@@ -307,10 +311,3 @@ def _finish(
         "skipped": [[s.path, s.reason] for s in skipped],
         "paths": paths,
     }
-
-
-def arrays_of(dataset: Dataset, split_name: str) -> Arrays:
-    """The pictures and labels of one split, in memory."""
-    rows = dataset.splits[split_name]
-    labels = None if dataset.labels is None else dataset.labels[rows]
-    return Arrays(dataset.images[rows], labels, dataset.classes)

@@ -60,6 +60,8 @@ def read_npz(path: Path) -> Arrays:
         return Arrays(images, None, (), given)
     found, numbers = np.unique(labels, return_inverse=True)
     names = tuple(map(str, arrays["classes"])) if "classes" in arrays else ()
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: `classes` names a class twice")
     if names and np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0 and labels.max() < len(names):
         return Arrays(images, labels.astype(np.int64), names, given)
     return Arrays(images, numbers.astype(np.int64), tuple(map(str, found)), given)
@@ -88,6 +90,8 @@ def read_idx_set(found: dict[str, Path], name: str, classes: tuple[str, ...] | N
         if pictures.ndim != 3 or numbers.ndim != 1 or len(pictures) != len(numbers) or len(pictures) == 0:
             told = f"{pictures.shape} pictures, {numbers.shape} labels"
             raise UserError(f"the files of {name} do not belong together: {told}")
+    if images[0].shape[1:] != images[1].shape[1:]:
+        raise UserError(f"the files of {name} do not belong together: pictures of two sizes")
     if classes is None:
         classes = FASHION_CLASSES if "fashion" in name else tuple(map(str, range(int(max(map(np.max, labels))) + 1)))
     most = max(int(numbers.max()) for numbers in labels)

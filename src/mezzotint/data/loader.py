@@ -82,12 +82,18 @@ def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augmen
 def ordered(
     dataset: Dataset, split: str, batch: int, device: torch.device = torch.device("cpu"), limit: int | None = None
 ) -> Iterator[tuple[Images, Labels | None]]:
-    """A split's first `limit` pictures (default: all) once through, in order and as they are."""
-    rows = torch.from_numpy(dataset.splits[split][:limit])
+    """A split's pictures once through, as they are: all of them in order, or `limit` spread evenly over them."""
+    rows = dataset.splits[split]
+    rows = torch.from_numpy(rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)])
     pixels = torch.from_numpy(dataset.images)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
     for part in rows.split(batch):
         yield _floats(pixels[part], device), None if labels is None else labels[part].to(device)
+
+
+def spread(length: int, count: int) -> np.ndarray:
+    """`count` places spread evenly over `length`: folders are sorted by class, so the first ones would be of few."""
+    return np.arange(count) * length // count
 
 
 def _floats(pixels: Tensor, device: torch.device) -> Images:

@@ -55,7 +55,9 @@ def _idx_in(folder: Path, name: str | None = None, classes: tuple[str, ...] | No
     if any(p == folder for p in found.values()):
         return None
     called = name or folder.name
-    return ArraySource(called, _files_key([*found.values()]), lambda: formats.read_idx_set(found, called, classes))
+    return ArraySource(
+        called, _files_key([*found.values()], called, classes), lambda: formats.read_idx_set(found, called, classes)
+    )
 
 
 def _cifar_in(folder: Path) -> ArraySource | None:
@@ -153,6 +155,7 @@ def _read_hub(datasets: Any, name: str) -> Arrays:
     return Arrays(stacked, np.asarray(labels, np.int64) if classes else None, classes, np.asarray(given))
 
 
-def _files_key(paths: list[Path]) -> str:
-    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
+def _files_key(paths: list[Path], *also: object) -> str:
+    """Changes with the files, where they lie, and what else decides how they are read."""
+    stats = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    return hashlib.sha256(repr((stats, also)).encode(errors="surrogateescape")).hexdigest()

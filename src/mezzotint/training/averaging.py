@@ -22,10 +22,11 @@ class Average:
     @torch.no_grad()
     def update(self, method: Method, step: int, images: int, batch: int) -> None:
         """Move towards `method` after `step` steps and `images` pictures of `batch` each."""
-        if step % self.settings.every:
+        early = step < self.settings.every
+        if not early and step % self.settings.every:
             return
         keep = 0.0
-        if self.settings.share > 0:
+        if self.settings.share > 0 and not early:
             keep = 0.5 ** (batch * self.settings.every / (self.settings.share * images))
         theirs = [*method.parameters(), *method.buffers()]
         pairs = list(zip(self._ours, theirs, strict=True))

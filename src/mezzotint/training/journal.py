@@ -17,7 +17,7 @@ class Journal:
     Lines are flushed as they are written, so a killed run keeps all but a torn last one, which `read` passes over.
     """
 
-    def __init__(self, folder: Path, purge_from: int | None = None) -> None:
+    def __init__(self, folder: Path, purge_from: int = 0) -> None:
         self.path = folder / "journal.jsonl"
         lines.mend(self.path)
         self._file = self.path.open("a")
@@ -58,7 +58,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The events that hold: what a resumed run did over again replaces what it did the first time."""
     events: list[dict[str, Any]] = []
     for event in lines.read(path):
-        if event["event"] == "resume":
-            events = [e for e in events if e["images"] <= event["images"]]
+        if event["event"] in ("begin", "resume"):
+            events = [e for e in events if e["images"] <= event["images"] and event["event"] == "resume"]
         events.append(event)
     return events

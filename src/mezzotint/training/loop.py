@@ -6,6 +6,7 @@ measures, saves. All randomness is keyed by (seed, pictures seen), so a resumed 
 
 import copy
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -30,11 +31,12 @@ from mezzotint.training.probe import Pace, available_threads, default_device, se
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
 from mezzotint.training.step import Stepper
+from mezzotint.types import Generates
 
 LOG_SECONDS = 1.0
-RESERVE = 0.03
+RESERVE = 0.035
 """Share of a budget of minutes that is kept for the last measuring and writing."""
-RESERVE_SECONDS = 3.5
+RESERVE_SECONDS = 2.5
 """Kept for the same on top of that: loading the model again, drawing curves."""
 
 
@@ -66,15 +68,17 @@ class Training:
         self.execution = recipe.execution
         self.plan = Plan(run.plan_file)
         self.messages: list[str] = []
+        self.glances: list[float] = []
+        """Seconds that each milestone took, by the pictures that it looked at."""
 
     def steps(self, stop: threading.Event) -> Iterator[Report]:
         """Train to the end of the plan, or until `stop` is set; the state is on disk when this returns."""
         memory.keep_freed()
         resumed = checkpoint_of(self.run)
         self._settle()
-        self.stepper = self._fresh_stepper(self.execution)
+        self.stepper = stepper_for(self.recipe, self.execution, self.dataset)
         self.state = self.stepper.state
-        self.journal = Journal(self.run.folder, purge_from=resumed[0] + 1 if resumed else None)
+        self.journal = Journal(self.run.folder, purge_from=resumed[0] + 1 if resumed else 0)
         try:
             self._resume(resumed)
             yield from self._train(stop)
@@ -109,24 +113,23 @@ class Training:
         """What is left of a budget of minutes for steps."""
         assert self.recipe.budget.minutes is not None
         seconds = self.recipe.budget.minutes * 60
-        return max(1.0, seconds * (1 - RESERVE) - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed())
+        measuring = max(seconds * RESERVE, self._seconds_of_measuring())
+        return max(1.0, seconds - measuring - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed())
+
+    def _seconds_of_measuring(self) -> float:
+        """What the last measuring will take, by what milestones took for each of their fewer pictures."""
+        if not self.glances:
+            return 0.0
+        drawn = measure.usual_count(self.recipe.budget.minutes) if isinstance(self.state.method, Generates) else 0
+        return statistics.median(self.glances) * max(drawn, len(self.dataset.splits["test"]))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _fresh_stepper(self, execution: Execution) -> Stepper:
-        recipe, device = self.recipe, torch.device(execution.device or default_device())
-        torch.manual_seed(recipe.seed)
-        layout = torch.channels_last if execution.channels_last else torch.contiguous_format
-        method = recipe.method.build(self.dataset.spec)
-        method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-        batches = Batches(self.dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
-        return Stepper(recipe, execution, State(recipe, method), batches)
-
     def _timed_steps(self, execution: Execution) -> Iterator[float]:
         """Durations of real steps on a throw-away copy, without an end."""
         _use_threads(execution)
-        stepper = self._fresh_stepper(execution)
+        stepper = stepper_for(self.recipe, execution, self.dataset)
         while True:
             tick = time.perf_counter()
             stepper.step(0.0)
@@ -141,6 +144,9 @@ class Training:
         if self.adapts and self.state.threads:
             torch.set_num_threads(self.state.threads)
         self.began = time.monotonic() - self.state.seconds
+        then = self.run.facts()["versions"]["torch"]
+        if then != torch.__version__:
+            complaints = [*complaints, f"begun with torch {then}, resumed with {torch.__version__}: bits may differ"]
         self.messages += complaints
         for complaint in complaints:
             self.journal.write("warning", images, message=complaint)
@@ -246,7 +252,7 @@ class Training:
 
     def _milestone(self) -> bool:
         """Draw a sample grid, take the validation score; True when the recipe's patience is at its end."""
-        state = self.state
+        state, began = self.state, time.monotonic()
         method = state.average.method
         grid = measure.sample_grid(method)
         if grid is not None:
@@ -255,6 +261,7 @@ class Training:
         score = measure.validation_score(method, self.dataset)
         self.journal.write("milestone", state.images, scores={score.name: score.value})
         self.journal.scalars(state.images, {f"validation/{score.name}": score.value})
+        self.glances.append((time.monotonic() - began) / score.pictures)
         return self._out_of_patience(score.value if score.higher_is_better else -score.value)
 
     def _out_of_patience(self, goodness: float) -> bool:
@@ -316,6 +323,19 @@ class _Window:
 
     def means(self) -> dict[str, float]:
         return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+
+
+def stepper_for(recipe: Recipe, execution: Execution, dataset: Dataset) -> Stepper:
+    """What takes the steps of a recipe, from its first one; raises UserError for a device that is not there."""
+    device = torch.device(execution.device or default_device())
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("there is no CUDA device here: take --set execution.device=cpu, or resume where there is one")
+    torch.manual_seed(recipe.seed)
+    layout = torch.channels_last if execution.channels_last else torch.contiguous_format
+    method = recipe.method.build(dataset.spec)
+    method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
+    return Stepper(recipe, execution, State(recipe, method), batches)
 
 
 def checkpoint_of(run: Run) -> _Checkpoint | None:

@@ -103,6 +103,10 @@ class Muon(torch.optim.Optimizer):
         super().__init__([g for g in groups if g["params"]], {"lr": settings.lr})
         self.settings = settings
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take in a group. The inherited way imports torch's compiler, over a second at the start of each training."""
+        self.param_groups.append({**self.defaults, **param_group})
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Descend once in the gradients that are there."""
@@ -127,7 +131,9 @@ class Muon(torch.optim.Optimizer):
     def _momentum(self, p: nn.Parameter) -> Tensor:
         """Nesterov's look-ahead of the running gradient."""
         assert p.grad is not None
-        buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
+        if "momentum" not in self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(p)
+        buffer = self.state[p]["momentum"]
         buffer.lerp_(p.grad, 1 - self.settings.momentum)
         return p.grad.lerp(buffer, self.settings.momentum)
 
@@ -147,9 +153,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All that the optimizer remembers, by `parameter number.name`."""
-    state = optimizer.state_dict()["state"]
-    return {f"{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items() if v is not None}
+    """All that the optimizer remembers, by `parameter number.name`, numbered as `state_dict` does."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    remembered = [(i, optimizer.state.get(p, {})) for i, p in enumerate(parameters)]
+    return {f"{i}.{k}": torch.as_tensor(v) for i, state in remembered for k, v in state.items() if v is not None}
 
 
 def load_state_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -83,15 +83,15 @@ def trial(
         some, spent = taken[2:], time.monotonic() - began
         if len(some) >= 3 and (spent > patience or min(some) > 1.3 * to_beat or len(some) >= 200):
             break
-        if some and spent > 4 * patience + 2:
+        if len(taken) > 1 and spent > 4 * patience + 2:
             break
-    return Trial(execution, statistics.median(taken[2:]))
+    return Trial(execution, statistics.median(taken[2:] or taken[-1:]))
 
 
 class Pace:
     """Notices while training that the machine has become busy, and finds the number of threads that is fastest now.
 
-    With another busy process on the same cores, OpenMP's threads wait for one another and many threads can be fifty
+    With another busy process on the same cores, OpenMP's threads wait for one another and many threads can be many
     times slower than one. So when steps take `slow` times their usual, one thread is tried for a few steps; when on
     few threads, all of them are tried again now and then, after `patience` seconds and less often each time that it
     does not pay. One very slow step ends a trial.
@@ -99,7 +99,7 @@ class Pace:
 
     slow = 1.6
 
-    def __init__(self, threads: int, most: int, now: float, patience: float = 10.0) -> None:
+    def __init__(self, threads: int, most: int, now: float, patience: float = 4.0) -> None:
         self.threads, self.most, self.patience = threads, most, patience
         self._wait = patience
         self._next_trial = now + (1.0 if threads == most else patience)
@@ -117,7 +117,8 @@ class Pace:
             return None
         typical = statistics.median(self._recent)
         usual = self._usual.get(self.threads, typical)
-        self._usual[self.threads] = min(usual * 1.001, typical)  # forgets slowly: heat and neighbors change the usual
+        # It forgets slowly, since heat and neighbors change the usual, but not while it waits and may not act.
+        self._usual[self.threads] = min(usual * (1.001 if now >= self._next_trial else 1), typical)
         if now < self._next_trial:
             return None
         if self.threads > 1 and typical > self.slow * usual:
@@ -137,7 +138,7 @@ class Pace:
             return None
         paid = not hopeless and statistics.median(self._recent[1:]) < 0.9 * before
         self._trial, self._recent = None, []
-        self._wait = self.patience if paid else min(8 * self.patience, 2 * self._wait)
+        self._wait = self.patience if paid else min(16 * self.patience, 2 * self._wait)
         self._next_trial = now + self._wait
         if paid:
             return None

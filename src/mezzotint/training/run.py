@@ -42,9 +42,13 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Data digest, picture shape, versions: what the recipe does not say."""
         try:
-            return json.loads(self.facts_file.read_text())
-        except (OSError, ValueError):
+            facts = json.loads(self.facts_file.read_text())
+            number = facts["format"]
+        except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{self.facts_file} is missing or damaged; this run cannot be resumed") from None
+        if not isinstance(number, int) or number > FORMAT:
+            raise UserError(f"{self.folder} has format {number!r}, newer than this version reads ({FORMAT})")
+        return facts
 
     def spec(self) -> DataSpec:
         """Shape and classes of the data that the run was begun with."""

@@ -38,8 +38,9 @@ class Stepper:
         parts: dict[str, Tensor] = {}
         refusals: list[Refusal] = []
         state.method.train()
+        due = [state.step % phase.every == 0 for phase in state.method.phases]
         for number, phase in enumerate(state.method.phases):
-            if state.step % phase.every == 0:
+            if due[number]:
                 key = _key(recipe.seed, state.images, number)
                 values, refusal = self._turn(phase, Batch(images, labels, progress, key), progress)
                 parts.update(values)
@@ -47,7 +48,8 @@ class Stepper:
         state.images += recipe.batch
         state.step += 1
         state.average.update(state.method, state.step, state.images, recipe.batch)
-        state.refused = state.refused + 1 if refusals else 0
+        # A phase that is rarely due is not healed by the steps between.
+        state.refused = state.refused + 1 if refusals else 0 if all(due) else state.refused
         return parts, refusals
 
     def _turn(self, phase: Phase, batch: Batch, progress: float) -> tuple[dict[str, Tensor], Refusal | None]:
