@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-MINUTES = {"cnn-classic": "1", "dcgan": "10", "dcgan-tutorial": "5", "gan-mlp": "3", "vae": "5", "vae-dense": "2"}
+MINUTES = {"cnn-classic": "1", "dcgan": "5", "dcgan-tutorial": "3", "gan-mlp": "3", "vae": "3", "vae-dense": "1"}
 """What the README's pictures are made with."""
 
 

@@ -100,20 +100,17 @@ def drawing(rows: list[dict[str, Any]]) -> list[str]:
 
 def throughput() -> list[str]:
     """Training speed beside the peers'."""
-    path = RESULTS / "throughput.json"
-    if not path.exists():
+    result = stored("throughput")
+    if result is None:
         return []
-    result = json.loads(path.read_text())
     lines = ["## Training speed", "", f"{result['protocol']}", ""]
-    lines += ["| work | who | pictures a second (median, min to max) | ours is faster by | share of bf16 peak |"]
-    lines += ["|---|---|---|---|---|"]
+    lines += ["| work | who | rounds | pictures a second (median, min to max) | ours is faster by | share of peak |"]
+    lines += ["|---|---|---|---|---|---|"]
     for row in result["rows"]:
         ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})" if row.get("ratio") else ""
         share = f"{row['share_of_peak']:.0%}" if row.get("share_of_peak") else ""
-        lines.append(
-            f"| {row['work']} | {row['who']} | {row['median']:,.0f} ({row['min']:,.0f} to {row['max']:,.0f}) "
-            f"| {ratio} | {share} |"
-        )
+        speed = f"{row['median']:,.0f} ({row['min']:,.0f} to {row['max']:,.0f})"
+        lines.append(f"| {row['work']} | {row['who']} | {row['n']} | {speed} | {ratio} | {share} |")
     return [*lines, "", machine_line(result["machine"]), ""]
 
 

@@ -17,12 +17,14 @@ SOURCE = Path(inspect.getfile(mezzotint)).parent
 FLAGS = {
     make.train: "recipe data minutes images out size channels crop set seed resume",
     look.recipes: "name",
+    look.check: "folder size crop as_json",
     look.show: "run",
     look.measure: "run data split features count seed",
     look.board: "runs port",
     use.generate: "run count seed classes out",
-    use.reconstruct: "run pictures out",
-    use.interpolate: "run first second steps out",
+    use.classify: "run pictures as_json top",
+    use.reconstruct: "run pictures classes out",
+    use.interpolate: "run first second steps classes out",
 }
 
 

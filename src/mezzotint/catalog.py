@@ -27,7 +27,7 @@ class Entry:
 
 
 RECIPES: dict[str, Entry] = {
-    "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.5 to 1.9 M"),
+    "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.2 to 0.6 M"),
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
     "dcgan": Entry("generate", "draw pictures: convolutional GAN", "1.0 M"),
     "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),

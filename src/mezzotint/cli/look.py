@@ -3,14 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from mezzotint.cli.make import Crop
+from mezzotint.cli.use import AsJson
 from mezzotint.errors import UserError
-
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def version() -> str:

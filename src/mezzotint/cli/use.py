@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mezzotint.types import Images
 
 
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 Classes = Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)]
 
 
@@ -65,7 +66,7 @@ def classify(
     pictures: Annotated[tuple[Path, ...], Parameter(show=True)],
     /,
     *,
-    json_lines: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: AsJson = False,
     top: int = 3,
 ) -> None:
     """Say what is in each of PICTURES, with probabilities.
@@ -76,7 +77,7 @@ def classify(
         A run's folder or a model's.
     pictures:
         Picture files.
-    json_lines:
+    as_json:
         One JSON object a line instead of a table.
     top:
         Classes per picture in the table.
@@ -89,7 +90,7 @@ def classify(
     probabilities = model.classify(_read(model, pictures))
     for path, row in zip(pictures, probabilities.tolist(), strict=True):
         ranked = sorted(zip(model.spec.classes, row, strict=True), key=lambda pair: -pair[1])
-        if json_lines:
+        if as_json:
             said = {"picture": str(path), "class": ranked[0][0], "probability": round(ranked[0][1], 6)}
             print(json.dumps({**said, "probabilities": {name: round(p, 6) for name, p in ranked}}))
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mezzotint.networks.parts import VectorFromMap
+from mezzotint.networks.parts import Conv2d, VectorFromMap
 from mezzotint.types import DataSpec, Images
 
 
@@ -54,7 +54,8 @@ class Classic(nn.Module):
         layers: list[nn.Module] = []
         pools: list[bool] = []
         for i, filters in enumerate(config.widths):
-            layers.append(nn.Conv2d(channels, filters, 3, padding=padding))
+            convolution = Conv2d if i == 0 else nn.Conv2d  # a first layer's gradient by the weights is what is slow
+            layers.append(convolution(channels, filters, 3, padding=padding))
             height, width = height - 2 + 2 * padding, width - 2 + 2 * padding
             pools.append(i < len(config.widths) - 1 and min(height, width) >= 2)
             if pools[-1]:

@@ -61,11 +61,22 @@ def _scatter(small: Tensor, w: Tensor, bias: Tensor | None, g: Geometry) -> Tens
 
 def _correlate(big: Tensor, small: Tensor, like: Tensor, g: Geometry) -> Tensor:
     rows = small.shape[0] * small.shape[2] * small.shape[3]
+    if like.shape[1] == 1:
+        return _correlate_grey(big, small, g)
     if like.numel() > MANY_WEIGHTS * rows:
         return _correlate_by_cell(big, small, like, g)
     sides = [g.stride] * 2, [g.padding] * 2, [1, 1], False, [0, 0], 1
     only_weights = [False, True, False]
     return torch.ops.aten.convolution_backward(small, big, like, None, *sides, only_weights)[1]
+
+
+def _correlate_grey(big: Tensor, small: Tensor, g: Geometry) -> Tensor:
+    """One matrix product for all cells of the kernel: with a single channel what they meet is a short, wide table."""
+    big = F.pad(big, [g.padding] * 4) if g.padding else big
+    reach = [(steps - 1) * g.stride + 1 for steps in small.shape[2:]]
+    starts = [(i, j) for i in range(g.kernel) for j in range(g.kernel)]
+    met = torch.stack([big[:, 0, i : i + reach[0] : g.stride, j : j + reach[1] : g.stride] for i, j in starts])
+    return (met.flatten(1) @ _rows(small)).view(g.kernel, g.kernel, 1, -1).permute(3, 2, 0, 1)
 
 
 def _correlate_by_cell(big: Tensor, small: Tensor, like: Tensor, g: Geometry) -> Tensor:
