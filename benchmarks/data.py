@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import machine
+from mezzotint import machine
 
 SIDE = 64
 FIRST = """

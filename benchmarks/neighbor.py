@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import machine
+from mezzotint import machine
 
 BUSY = "while True: pass"
 

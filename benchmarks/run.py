@@ -9,33 +9,48 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-MINUTES = {"cnn-classic": "1", "dcgan": "5", "dcgan-tutorial": "3", "gan-mlp": "3", "vae": "3", "vae-dense": "1"}
+RUNS = HERE.parent / "runs" / "benchmarks"
+RULER = RUNS / "cnn-10" / "cnn-0"
+"""The recogniser in whose features the generators are measured."""
+MINUTES = {"cnn-classic": 1, "dcgan": 5, "dcgan-tutorial": 3, "gan-mlp": 3, "vae": 3, "vae-dense": 1}
 """What the README's pictures are made with."""
 
 
 def main() -> None:
     """Speed, start-up, data, quality; then the tables."""
     RESULTS.mkdir(exist_ok=True)
-    part("throughput.py", "--out", str(RESULTS / "throughput.json"))
-    part("startup.py", "--out", str(RESULTS / "startup.json"))
-    part("data.py", "--out", str(RESULTS / "data.json"))
-    part("frechet.py", "--out", str(RESULTS / "frechet.json"))
-    part("neighbor.py", "--out", str(RESULTS / "neighbor.json"))
-    runs = HERE.parent / "runs" / "benchmarks"
-    part("quality.py", "cnn", "--keep", str(runs), "--out", str(RESULTS / "quality-cnn.jsonl"))
-    ruler = str(runs / "cnn-10-0")
+    script("throughput.py", "--out", str(RESULTS / "throughput.json"))
+    script("startup.py", "--out", str(RESULTS / "startup.json"))
+    script("data.py", "--out", str(RESULTS / "data.json"))
+    script("frechet.py", "--out", str(RESULTS / "frechet.json"))
+    script("neighbor.py", "--out", str(RESULTS / "neighbor.json"))
+    league("cnn", [1, 3, 10], seeds=3)
     for recipe, minutes in MINUTES.items():
-        out = str(RESULTS / f"quality-{recipe}.jsonl")
-        options = ["--minutes", minutes, "--seeds", "0", "--keep", str(runs), "--out", out]
-        part("quality.py", recipe, *options, *([] if recipe == "cnn-classic" else ["--features", ruler]))
-    part("tables.py")
+        league(recipe, [minutes], seeds=1, features=RULER)
+    script("tables.py")
 
 
-def part(script: str, *options: str) -> None:
-    """Run one script; a failure is said and does not stop the others."""
-    print(f"== {script} {' '.join(options)}", flush=True)
-    if subprocess.run([sys.executable, str(HERE / script), *options], check=False).returncode:
-        print(f"== {script} FAILED", flush=True)
+def league(recipe: str, budgets: list[int], seeds: int, features: Path | None = None) -> None:
+    """What a recipe reaches within minutes of wall-clock, start-up and measuring included: quality-RECIPE.jsonl."""
+    rows = ""
+    for minutes in budgets:
+        out = RUNS / f"{recipe}-{minutes}"
+        command = ["arena", "fashion-mnist", "--recipes", recipe, "--minutes", str(minutes), "--seeds", str(seeds)]
+        part("-m", "mezzotint", *command, "--out", str(out), *(["--features", str(features)] if features else []))
+        rows += (out / "league.jsonl").read_text() if (out / "league.jsonl").exists() else ""
+    (RESULTS / f"quality-{recipe}.jsonl").write_text(rows)
+
+
+def script(name: str, *options: str) -> None:
+    """Run one script of this folder."""
+    part(str(HERE / name), *options)
+
+
+def part(*words: str) -> None:
+    """Run one command; a failure is said and does not stop the others."""
+    print(f"== {' '.join(words)}", flush=True)
+    if subprocess.run([sys.executable, *words], check=False).returncode:
+        print(f"== {' '.join(words)} FAILED", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-import machine
+from mezzotint import machine
 
 
 def main() -> None:

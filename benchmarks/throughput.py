@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import machine
+from mezzotint import machine
 
 HERE = Path(__file__).parent
 OURS = "mezzotint"

@@ -1,6 +1,5 @@
 """The evaluation loop against the arithmetic done by hand; the metrics themselves are tested beside them."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mezzotint import api, measure
+from mezzotint import api, measure, scorecard
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
@@ -111,7 +110,7 @@ def test_every_score_lies_in_its_interval(methods: dict[str, Method], digits: Da
 
 def test_a_card_survives_json(methods: dict[str, Method], digits: Dataset) -> None:
     card = measure.measure(methods["cnn-classic"], digits)
-    again = measure.from_json(json.loads(json.dumps(card.to_json())))
+    again = scorecard.from_json(card.to_json())
     assert again.scores == card.scores
     assert (again.confusion, again.notes, again.protocol) == (card.confusion, card.notes, card.protocol)
     assert again.mistakes == card.mistakes
@@ -161,7 +160,7 @@ def test_a_handful_of_pictures_is_measured_as_far_as_it_goes(tmp_path: Path, own
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     for recipe in ("dcgan", "vae"):
         run = api.train(recipe, tmp_path, size=8, images=64, out=tmp_path / f"run-{recipe}", settings=("batch=4",))
-        card = measure.from_json((run.folder / "score.json").read_text())
+        card = scorecard.read(run.folder)
         assert "frechet" not in card.scores
         assert any("no distance" in note for note in card.notes)
         assert (run.folder / "report.html").is_file()

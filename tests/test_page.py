@@ -8,8 +8,8 @@ from PIL import Image
 
 from mezzotint import page
 from mezzotint.data import pictures
-from mezzotint.measure import ScoreCard
 from mezzotint.metrics.interval import Score
+from mezzotint.scorecard import ScoreCard
 from mezzotint.training import journal
 from mezzotint.training import run as runs
 

@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import look, make, use
+from mezzotint.cli import judge, look, make, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -21,6 +21,8 @@ FLAGS = {
     look.show: "run",
     look.measure: "run data split features count seed",
     look.board: "runs port",
+    judge.compare: "runs out recompute split features count",
+    judge.arena: "data recipes minutes seeds out set features count",
     use.generate: "run count seed classes out",
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mezzotint import catalog, measure, page, snapshot
+from mezzotint import cas, catalog, measure, page, scorecard, snapshot
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
-from mezzotint.measure import ScoreCard
+from mezzotint.model import load
 from mezzotint.recipe import Budget, Recipe, with_setting
+from mezzotint.scorecard import ScoreCard
 from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training, stepper_for
+from mezzotint.training.memory import peak_mb
 from mezzotint.training.run import Run
 
 Show = Callable[[Report], None]
@@ -161,12 +163,16 @@ def finish(run: Run, training: Training) -> ScoreCard:
     method, dataset = training.trained(), training.dataset
     snapshot.save(run.snapshot, method, training.recipe, facts_of(training), page.model_card(training.recipe, None, {}))
     stored = snapshot.load(run.snapshot, catalog.kinds())
-    split = next(name for name in ("test", "validation", "train") if len(dataset.splits[name]))
     count = measure.usual_count(training.recipe.budget.minutes)
-    card = measure.measure(stored.method, dataset, split=split, count=count, weights=stored.digest)
+    card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
     write_card(run, card)
     page.write(run, card, dataset, measure.telling_sheets(stored.method, dataset, card))
     return card
+
+
+def _judging(dataset: Dataset) -> str:
+    """The split to judge on: what was least looked at of what there is."""
+    return next(name for name in ("test", "validation", "train") if len(dataset.splits[name]))
 
 
 def facts_of(training: Training) -> dict[str, Any]:
@@ -177,15 +183,46 @@ def facts_of(training: Training) -> dict[str, Any]:
         "data_digest": training.dataset.digest,
         "images_seen": training.state.images,
         "seconds": round(training.state.seconds, 1),
+        "peak_mb": peak_mb(),
         "execution": vars(training.execution),
     }
 
 
 def write_card(run: Run, card: ScoreCard) -> None:
     """Put the score card into the run and onto the model's page."""
-    write_whole(run.folder / "score.json", card.to_json())
+    scorecard.write(run.folder, card)
     stored = snapshot.load(run.snapshot, catalog.kinds())
     write_whole(run.snapshot / "README.md", page.model_card(stored.recipe, card, stored.card))
+
+
+def remeasure(
+    folder: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    split: str | None = None,
+    features: str | os.PathLike[str] | None = None,
+    count: int = 10_000,
+    seed: int = 0,
+) -> ScoreCard:
+    """Score the model of a finished run anew; its score card, model card and report are written again.
+
+    `source` names other pictures than those it was trained on, `features` a recogniser's run whose features distances
+    are taken in, `count` the pictures to draw; the split is the test split unless it is empty. Raises UserError for
+    what a user can mend.
+    """
+    if count < measure.FEWEST:
+        raise UserError(f"the number of pictures to draw must be at least {measure.FEWEST}, not {count}")
+    run, model = runs.find(Path(folder)), load(folder)
+    recipe = model.recipe
+    if source is not None:
+        recipe = replace(recipe, data=replace(recipe.data, source=source))
+    ruler = load(features) if features else None
+    dataset = load_data(recipe)
+    card = model.measure(dataset, split=split or _judging(dataset), count=count, features=ruler, seed=seed)
+    card = cas.added(card, model.method, dataset, count, seed)
+    write_card(run, card)
+    page.write(run, card, dataset, measure.telling_sheets(model.method, dataset, card))
+    return card
 
 
 @contextmanager

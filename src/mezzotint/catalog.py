@@ -34,6 +34,7 @@ RECIPES: dict[str, Entry] = {
     "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.3 M"),
     "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
+    "vicreg": Entry("recognize", "features without labels, to measure with: VICReg", "1.0 M"),
 }
 
 
@@ -67,5 +68,6 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.classifier import ClassifierConfig
     from mezzotint.methods.gan import GanConfig
     from mezzotint.methods.vae import VaeConfig
+    from mezzotint.methods.vicreg import VicregConfig
 
-    return {MethodConfig: (ClassifierConfig, GanConfig, VaeConfig)}
+    return {MethodConfig: (ClassifierConfig, GanConfig, VaeConfig, VicregConfig)}

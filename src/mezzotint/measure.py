@@ -1,10 +1,9 @@
 """The only evaluation loop: a trained method and a data set in, scores with their protocol out."""
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,11 +14,12 @@ from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
-from mezzotint.metrics import distortion, distribution, rate
+from mezzotint.metrics import distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
 from mezzotint.metrics.features import Extractor, random_filters
-from mezzotint.metrics.interval import Score, mean
-from mezzotint.types import Classifies, Encodes, Generates, HasLikelihood, Images, Labels
+from mezzotint.metrics.interval import Score, mean, mean_of, proportion
+from mezzotint.scorecard import MEASURES, ScoreCard
+from mezzotint.types import Classifies, Embeds, Encodes, Generates, HasLikelihood, Images, Labels
 
 CHUNK = 50
 """Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
@@ -27,39 +27,14 @@ QUICK, USUAL = 2_000, 10_000
 """Pictures drawn for the score card of a run of under five minutes, and of others."""
 GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
-FEWEST = 6
-"""Pictures in a set that can be compared with another: each must have five neighbors."""
+NEIGHBORS = 5
+"""Reach of the balls of precision, recall, density and coverage."""
+FEWEST = NEIGHBORS + 1
+"""Pictures in a set that can be compared with another."""
+QUANTIZATION = "8 bits a channel"
+"""Pictures are judged as they would be saved."""
 FIRST_SEED = 1_000_000
 """Measuring draws from seeds that nobody types by hand, so it never judges the very pictures of a sample grid."""
-
-
-@dataclass(frozen=True)
-class ScoreCard:
-    """Scores by name, each with its interval, the protocol they share, and what a reader must know."""
-
-    protocol: dict[str, Any]
-    scores: dict[str, Score]
-    confusion: list[list[int]] | None = None
-    """Rows are the true classes."""
-    notes: tuple[str, ...] = ()
-    mistakes: tuple[dict[str, Any], ...] = ()
-    """What a recogniser is surest and wrong about, surest first: number of the `picture` in its split, its `class`,
-    the class `said` and the `probability` that it was given."""
-
-    def to_json(self) -> str:
-        """What `score.json` holds."""
-        return json.dumps(asdict(self), indent=1)
-
-
-def from_json(text: str) -> ScoreCard:
-    """The inverse of `ScoreCard.to_json`; raises UserError for anything else."""
-    try:
-        fields = json.loads(text)
-        scores = {name: Score(**score) for name, score in fields["scores"].items()}
-        lists = {name: tuple(fields[name]) for name in ("notes", "mistakes")}
-        return ScoreCard(**{**fields, **lists, "scores": scores})
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError("score.json is damaged or of another version: make it anew with `mezzotint measure`") from None
 
 
 @dataclass(frozen=True)
@@ -74,7 +49,7 @@ class Glance:
 
 @dataclass(frozen=True)
 class MethodFeatures:
-    """A trained recogniser as the ruler of other models."""
+    """A trained network that embeds pictures as the ruler of other models."""
 
     method: Method
     name: str
@@ -82,7 +57,7 @@ class MethodFeatures:
 
     def __call__(self, images: Images) -> Tensor:
         """What its last layer sees; raises UserError where the pictures have another shape than it was trained on."""
-        assert isinstance(self.method, Classifies)
+        assert isinstance(self.method, Embeds)
         if tuple(images.shape[1:]) != self.method.spec.shape:
             raise UserError(
                 f"the features of {self.name} are for pictures of {_spoken(self.method.spec.shape)}, "
@@ -121,7 +96,7 @@ def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> 
             given = None if labels is None else labels[first : first + CHUNK]
             filler = CHUNK - len(some)
             if given is not None:
-                given = torch.cat([given, given.new_zeros(filler)])
+                given = torch.cat([given, given.new_zeros(filler)]).to(_device(method))
             parts.append(method.generate(some + [0] * filler, given)[: len(some)].float().cpu())
     return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
 
@@ -175,6 +150,9 @@ def validation_score(method: Method, dataset: Dataset) -> Glance:
             bound = [method.elbo(x, y, seed) for seed, (x, y) in enumerate(batches)]
             bits = rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions)
             return Glance("bits_per_dimension", bits.value, False, looked_at)
+        if isinstance(method, Embeds):
+            rank = embedding.effective_rank(torch.cat([method.features(x) for x, _ in batches]).cpu(), resamples=1)
+            return Glance("effective_rank", rank.value, True, looked_at)
     extractor = random_filters(dataset.spec)
     real = torch.cat([extractor(x.cpu()) for x, _ in batches])
     if len(real) < 2:
@@ -199,6 +177,7 @@ class _Card:
     confusion: list[list[int]] | None = None
     notes: list[str] = field(default_factory=list[str])
     mistakes: tuple[dict[str, Any], ...] = ()
+    answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 def measure(
@@ -227,18 +206,21 @@ def measure(
         "seed": seed,
         "weights": weights,
         "precision": "fp32 network, fp64 scores",
+        "measures": MEASURES,
     }
     card = _Card(protocol)
     with using(method):
         if isinstance(method, Classifies):
             _recognition(method, dataset, split, card)
+        elif isinstance(method, Embeds):
+            _embedding(method, dataset, split, card)
         if isinstance(method, HasLikelihood):
             _likelihood(method, dataset, split, seed, card)
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
     if isinstance(method, Generates):
         _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
-    return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes)
+    return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes, card.answers)
 
 
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
@@ -255,6 +237,23 @@ def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) 
             card.confusion = value.tolist()
     logits, labels = map(torch.cat, zip(*answers, strict=True))
     card.mistakes = _surest_mistakes(logits, labels, dataset.classes)
+    card.answers["accuracy"] = (logits.argmax(1) == labels).cpu()
+
+
+def _embedding(method: Embeds, dataset: Dataset, split: str, card: _Card) -> None:
+    """What the features spread over, and what the nearest training pictures say of a picture's class."""
+    device = _device(method)
+    asked = _seen(dataset, split, USUAL, method.features, device)
+    card.scores["effective_rank"] = embedding.effective_rank(asked.features)
+    if dataset.labels is None or split == "train":
+        return
+    known = _seen(dataset, "train", USUAL, method.features, device)
+    assert known.labels is not None
+    assert asked.labels is not None
+    hits = embedding.neighbor_hits(known.features, known.labels, asked.features, asked.labels)
+    card.scores["neighbor_accuracy"] = proportion(int(hits.sum()), len(hits))
+    card.answers["neighbor_accuracy"] = hits
+    card.protocol["neighbors_among"] = f"{embedding.NEIGHBORS} of {len(known.features)} training pictures"
 
 
 def _surest_mistakes(
@@ -279,8 +278,10 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
         method.elbo(images, labels, seed + i)
         for i, (images, labels) in enumerate(ordered(dataset, split, 250, _device(method)))
     ]
-    card.scores["elbo"] = rate.nats_per_picture(torch.cat(bounds))
-    card.scores["bits_per_dimension"] = rate.bits_per_dimension(torch.cat(bounds), dataset.spec.dimensions)
+    bound = torch.cat(bounds)
+    card.scores["elbo"] = rate.nats_per_picture(bound)
+    card.scores["bits_per_dimension"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
+    card.answers["elbo"] = bound.cpu()
     card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_likelihood_kind(method)}"
 
 
@@ -295,11 +296,13 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
     found: dict[str, list[Tensor]] = {"psnr": [], "ssim": []}
     for images, labels in ordered(dataset, split, 250, _device(method)):
         again = method.decode(method.encode(images, labels), labels)
-        again = pictures.to_float(pictures.to_uint8(again))  # judged as it would be saved
+        again = pictures.to_float(pictures.to_uint8(again))
         found["psnr"].append(distortion.psnr(again, images.cpu()))
         found["ssim"].append(distortion.ssim(again, images.cpu()))
     for name, values in found.items():
-        card.scores[name] = mean(torch.cat(values))
+        card.answers[name] = torch.cat(values)
+        card.scores[name] = mean(card.answers[name])
+    card.protocol["quantization"] = QUANTIZATION
 
 
 def _generation(
@@ -308,36 +311,93 @@ def _generation(
     """Distances between drawn and real pictures, with the distance of real from real as the floor."""
     card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest}
     device = _device(method)
-    with torch.inference_mode():
-        real = torch.cat([extractor(x).cpu() for x, _ in ordered(dataset, split, CHUNK, device, count)])
-        other = "train" if split != "train" else "validation"
-        floor = torch.cat([extractor(x).cpu() for x, _ in ordered(dataset, other, CHUNK, device, count)])
+    other = "train" if split != "train" else "validation"
+    real, floor = (_seen(dataset, name, count, extractor, device) for name in (split, other))
     first = FIRST_SEED + seed * count
-    drawn = draw(method, range(first, first + count), labels_like(method, dataset, split, count))
-    as_saved = pictures.to_float(pictures.to_uint8(drawn)).to(device)
+    asked = labels_like(method, dataset, split, count)
+    as_saved = pictures.to_float(pictures.to_uint8(draw(method, range(first, first + count), asked))).to(device)
     with torch.inference_mode():
-        fake = torch.cat([extractor(part).cpu() for part in as_saved.split(CHUNK)])
-    card.protocol |= {"drawn": len(fake), "reference": len(real), "floor_from": f"{len(floor)} pictures of {other}"}
-    for name, values in (("", fake), ("_floor", floor)):
-        if min(len(real), len(values)) < FEWEST:
-            what = "distance from real to drawn pictures" if name == "" else "floor"
-            sizes = f"{len(real)} and {len(values)}"
-            card.notes.append(f"no {what}: it takes at least {FEWEST} pictures in each set, and here are {sizes}")
-            continue
-        card.scores[f"frechet{name}"] = distribution.frechet_interval(real, values)
-        card.scores[f"kid{name}"] = distribution.kid(real, values)
-        for key, score in distribution.precision_recall_density_coverage(real, values).items():
-            card.scores[f"{key}{name}"] = score
-    if FEWEST <= min(len(real), len(fake)) <= real.shape[1]:
+        fake = _Set(torch.cat([extractor(part).cpu() for part in as_saved.split(CHUNK)]), asked)
+    card.protocol |= {
+        "drawn": len(fake.features),
+        "reference": len(real.features),
+        "floor_from": f"{len(floor.features)} pictures of {other}",
+        "quantization": QUANTIZATION,
+        "neighbors": NEIGHBORS,
+        "classes_drawn": "none asked for" if asked is None else f"as in {split}",
+    }
+    _distances("", "distance from real to drawn pictures", real, fake, card)
+    _distances("_floor", "floor", real, floor, card)
+    if asked is not None:
+        for suffix, judged in (("", fake), ("_floor", floor)):
+            _within_classes(suffix, real, judged, dataset.classes, card)
+    if FEWEST <= min(len(real.features), len(fake.features)) <= real.features.shape[1]:
         card.notes.append(
-            f"{min(len(real), len(fake))} pictures are few for {real.shape[1]} features: the Fréchet distances (the "
-            "floor's too) are far too large and comparable only among cards of the same numbers"
+            f"{min(len(real.features), len(fake.features))} pictures are few for {real.features.shape[1]} features: "
+            "the Fréchet distances (the floor's too) are far too large and comparable only among cards of the same "
+            "numbers"
         )
     if extractor.name == "random-filters":
         card.notes.append(
             "the features are fixed random filters, blind to meaning: with labelled pictures train a recogniser "
             "(cnn) and measure with --features RUN"
         )
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Pictures as an extractor sees them."""
+
+    features: Tensor
+    labels: Labels | None
+
+    def of(self, label: int) -> Tensor:
+        """The features of one class."""
+        assert self.labels is not None
+        return self.features[self.labels == label]
+
+
+def _seen(
+    dataset: Dataset, split: str, count: int, extractor: Callable[[Images], Tensor], device: torch.device
+) -> _Set:
+    with torch.inference_mode():
+        parts = [(extractor(x).cpu(), y) for x, y in ordered(dataset, split, CHUNK, device, count)]
+    if not parts:
+        return _Set(torch.zeros(0, 1), None)
+    features, labels = zip(*parts, strict=True)
+    return _Set(torch.cat(features), None if labels[0] is None else torch.cat(labels).cpu())
+
+
+def _distances(suffix: str, what: str, real: _Set, judged: _Set, card: _Card) -> None:
+    a, b = real.features, judged.features
+    if min(len(a), len(b)) < FEWEST:
+        sizes = f"{len(a)} and {len(b)}"
+        card.notes.append(f"no {what}: it takes at least {FEWEST} pictures in each set, and here are {sizes}")
+        return
+    here, endless = distribution.frechet_intervals(a, b)
+    card.scores[f"frechet{suffix}"] = here
+    if min(len(a), len(b)) > a.shape[1]:
+        card.scores[f"frechet_infinity{suffix}"] = endless
+    card.scores[f"kid{suffix}"] = distribution.kid(a, b)
+    for key, score in distribution.precision_recall_density_coverage(a, b, NEIGHBORS).items():
+        card.scores[f"{key}{suffix}"] = score
+
+
+def _within_classes(suffix: str, real: _Set, judged: _Set, classes: Sequence[str], card: _Card) -> None:
+    """The Fréchet distance of each class from its own real pictures, and their mean.
+
+    Excess of finite sets removed, since classes are small; not where one has fewer pictures than there are features.
+    """
+    if real.labels is None or judged.labels is None:
+        return
+    pairs = [(real.of(i), judged.of(i)) for i in range(len(classes))]
+    if min(min(map(len, pair)) for pair in pairs) <= max(real.features.shape[1], FEWEST):
+        card.notes.append(f"no distances within classes{suffix.replace('_', ' of the ')}: too few pictures in a class")
+        return
+    scores = [distribution.frechet_intervals(*pair)[1] for pair in pairs]
+    for name, score in zip(classes, scores, strict=True):
+        card.scores[f"frechet_infinity{suffix}[{name}]"] = score
+    card.scores[f"frechet_within_classes{suffix}"] = mean_of(scores)
 
 
 def labels_like(method: Method, dataset: Dataset, split: str, count: int) -> Labels | None:

@@ -14,9 +14,10 @@ from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
-from mezzotint.measure import MethodFeatures, ScoreCard
+from mezzotint.measure import MethodFeatures
 from mezzotint.metrics.features import Extractor
-from mezzotint.types import Classifies, DataSpec, Encodes, Generates, Images, Labels
+from mezzotint.scorecard import ScoreCard
+from mezzotint.types import Classifies, DataSpec, Embeds, Encodes, Generates, Images, Labels
 
 Ability = TypeVar("Ability")
 
@@ -41,6 +42,8 @@ class Model:
         found: list[str] = []
         if isinstance(self.method, Classifies):
             found.append("classify")
+        elif isinstance(self.method, Embeds):
+            found.append("measure with its features")
         if isinstance(self.method, Generates):
             found.append("generate")
         if isinstance(self.method, Encodes):
@@ -63,8 +66,8 @@ class Model:
         return torch.cat(parts)
 
     def features(self, images: Images) -> Tensor:
-        """What the last layer of a recogniser sees, n × features."""
-        method = self._require(Classifies, "classify")
+        """What the last layer of a recogniser (or of a network trained without labels) sees, n × features."""
+        method = self._require(Embeds, "give features")
         with measure.using(self.method):
             return torch.cat([method.features(part) for part in self._fitting(images).split(measure.CHUNK)])
 
@@ -107,8 +110,8 @@ class Model:
         return list(zip(chunks, self._labels(named, len(rows)).split(measure.CHUNK), strict=True))
 
     def extractor(self) -> Extractor:
-        """This recogniser as the ruler of other models."""
-        self._require(Classifies, "classify")
+        """This model's features as the ruler of other models."""
+        self._require(Embeds, "give features")
         return MethodFeatures(self.method, self.recipe.name, self._stored.digest)
 
     def measure(

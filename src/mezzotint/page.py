@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from PIL import Image
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.files import write_whole
-from mezzotint.measure import ROWS, ScoreCard
+from mezzotint.measure import ROWS
 from mezzotint.metrics.interval import Score
 from mezzotint.recipe import Recipe
+from mezzotint.scorecard import ScoreCard
 from mezzotint.training import journal
 from mezzotint.training.run import Run
 
@@ -30,14 +32,13 @@ CAPTIONS = {
 def write(run: Run, card: ScoreCard, dataset: Dataset, sheets: dict[str, pictures.Pixels]) -> None:
     """Write curves.svg, report.html and pictures into the run's folder: `sheets` by name, and the strip of progress."""
     events = journal.read(run.journal_file)
-    curves = _curves(events)
-    drawing = plot(curves)
+    drawing = plot({title: {"": curve} for title, curve in curves(events).items()})
     write_whole(run.folder / "curves.svg", drawing)
-    figures = _sheets(run, dataset, progress_strip(run))
+    shown = _sheets(run, dataset, progress_strip(run))
     for name, sheet in sheets.items():
         pictures.save_png(run.samples / f"{name}.png", sheet)
-        figures[CAPTIONS[name].format(**card.protocol)] = sheet
-    write_whole(run.folder / "report.html", report(run, card, drawing, figures, events))
+        shown[CAPTIONS[name].format(**card.protocol)] = sheet
+    write_whole(run.folder / "report.html", report(run, card, drawing, shown, events))
 
 
 COLUMNS = ("score", "value", "95 % interval", "real pictures reach")
@@ -65,13 +66,13 @@ def number(value: float) -> str:
 def protocol_lines(card: ScoreCard) -> list[str]:
     """The protocol that all scores of a card share, a line each, then its notes."""
     facts = [(key.replace("_", " "), value) for key, value in card.protocol.items() if value != ""]
-    return [f"{key}: {_spoken(value)}" for key, value in facts] + list(card.notes)
+    return [f"{key}: {spoken(value)}" for key, value in facts] + list(card.notes)
 
 
-def _spoken(value: Any) -> str:
-    """Hashes by their first twelve figures, shapes with crosses."""
+def spoken(value: Any) -> str:
+    """A value of a protocol for people: hashes by their first twelve figures, shapes with crosses."""
     if isinstance(value, dict):
-        return ", ".join(map(_spoken, value.values()))
+        return ", ".join(map(spoken, value.values()))
     if isinstance(value, list):
         return "×".join(map(str, value))
     return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)
@@ -95,35 +96,39 @@ def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) ->
     return "\n".join(lines)
 
 
-def _curves(events: list[dict[str, Any]]) -> dict[str, Curve]:
-    """Losses and validation scores over pictures seen."""
-    curves: dict[str, Curve] = {}
+def curves(events: list[dict[str, Any]]) -> dict[str, Curve]:
+    """Losses and validation scores of a journal over pictures seen."""
+    found: dict[str, Curve] = {}
     for event in events:
         values = event.get("losses", {}) if event["event"] == "train" else {}
         if event["event"] == "milestone":
             values = {f"validation {k}": v for k, v in event["scores"].items()}
         for name, value in values.items():
-            xs, ys = curves.setdefault(name, ([], []))
+            xs, ys = found.setdefault(name, ([], []))
             if math.isfinite(value):
                 xs.append(event["images"])
                 ys.append(value)
-    return {name: curve for name, curve in curves.items() if curve[0]}
+    return {name: curve for name, curve in found.items() if curve[0]}
 
 
-def plot(curves: dict[str, Curve]) -> str:
-    """The curves as one SVG drawing, a panel each."""
+def plot(panels: dict[str, dict[str, Curve]], across: str = "pictures seen") -> str:
+    """Panels of named curves as one SVG drawing; a single curve needs no name."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    columns = min(3, max(1, len(curves)))
-    rows = max(1, -(-len(curves) // columns))
+    columns = min(3, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
     FigureCanvasSVG(figure)
-    for i, (name, (xs, ys)) in enumerate(curves.items(), 1):
+    for i, (title, drawn) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(rows, columns, i)
-        axes.plot(xs, ys, color="#305070", linewidth=1.2, marker="o" if len(xs) < 15 else "", markersize=3)
-        axes.set_title(name.replace("_", " "), fontsize=9)
-        axes.set_xlabel("pictures seen", fontsize=8)
+        for j, (name, (xs, ys)) in enumerate(drawn.items()):
+            color = "#305070" if len(drawn) == 1 else f"C{j}"
+            axes.plot(xs, ys, color=color, linewidth=1.2, marker="o" if len(xs) < 15 else "", markersize=3, label=name)
+        if len(drawn) > 1:
+            axes.legend(fontsize=7)
+        axes.set_title(title.replace("_", " "), fontsize=9)
+        axes.set_xlabel(across, fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     out = io.StringIO()
@@ -136,14 +141,26 @@ def progress_strip(run: Run) -> pictures.Pixels | None:
     paths = sorted(p for p in run.samples.glob("*.png") if p.stem.isdigit())
     if not paths:
         return None
-    rows = [_as_pixels(Image.open(p)) for p in paths]
+    rows = [as_pixels(Image.open(p)) for p in paths]
     rows = [row[: row.shape[0] // ROWS] for row in rows]
     strip = np.concatenate(rows)
     pictures.save_png(run.samples / "progress.png", strip)
     return strip
 
 
-def _as_pixels(image: Image.Image) -> pictures.Pixels:
+def stored_sheets(folder: Path) -> Iterator[tuple[str, pictures.Pixels]]:
+    """What a run shows best, by kind: its last sample grid, and the sheets that measuring made."""
+    samples = folder / "samples"
+    for path in (*sorted(p for p in samples.glob("*.png") if p.stem.isdigit())[-1:], *_made(samples)):
+        yield "drawn at the end" if path.stem.isdigit() else path.stem, as_pixels(Image.open(path))
+
+
+def _made(samples: Path) -> list[Path]:
+    return [path for name in CAPTIONS if (path := samples / f"{name}.png").is_file()]
+
+
+def as_pixels(image: Image.Image) -> pictures.Pixels:
+    """The bytes of a picture, h × w × c."""
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
@@ -154,7 +171,7 @@ def _sheets(run: Run, dataset: Dataset, strip: pictures.Pixels | None) -> dict[s
     grids = sorted(p for p in run.samples.glob("*.png") if p.stem.isdigit())
     real = dataset.images[dataset.splits["train"][:64]]
     if grids:
-        sheets["drawn at the end, seeds from 0"] = _as_pixels(Image.open(grids[-1]))
+        sheets["drawn at the end, seeds from 0"] = as_pixels(Image.open(grids[-1]))
     sheets["training pictures"] = pictures.enlarged(pictures.grid(np.asarray(real)), 480)
     if strip is not None:
         sheets["the same seeds, milestone under milestone"] = strip
@@ -184,26 +201,50 @@ def report(
     """One page that needs nothing beside itself."""
     last = next((e for e in reversed(events) if e["event"] == "train"), {"images": 0, "seconds": 0.0})
     cost = f"{last['images']:,} pictures seen in {last['seconds'] / 60:.1f} minutes"
-    figures = "".join(
+    return document(
+        run.folder.name,
+        f"<p>{cost}.</p><h2>Pictures</h2>{figures(sheets)}<h2>Scores</h2>{html_table(COLUMNS, table(card))}"
+        f"<h2>How they were measured</h2>{html_list(protocol_lines(card))}{_confusion(card)}"
+        f"<h2>Curves</h2>{svg(drawing)}<h2>What happened</h2>{html_list(_happenings(events))}",
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A whole page of HTML that needs nothing beside itself."""
+    name = html.escape(title)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{_STYLE}</style>'
+        f"<h1>{name}</h1>{body}</html>\n"
+    )
+
+
+def figures(sheets: Mapping[str, pictures.Pixels]) -> str:
+    """Pictures with their captions."""
+    return "".join(
         f'<figure><img src="{_embedded(pixels)}" alt="{html.escape(caption)}"><figcaption>{html.escape(caption)}'
         "</figcaption></figure>"
         for caption, pixels in sheets.items()
     )
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td>" + "".join(f'<td class="n">{cell}</td>' for cell in cells) + "</tr>"
-        for name, *cells in table(card)
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of plain texts; the first column names them."""
+    titles = "".join(f"<th>{html.escape(title)}</th>" for title in head)
+    lines = "".join(
+        f"<tr><td>{html.escape(name)}</td>" + "".join(f'<td class="n">{html.escape(c)}</td>' for c in cells) + "</tr>"
+        for name, *cells in rows
     )
-    head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-    lines = "".join(f"<li>{html.escape(line)}</li>" for line in protocol_lines(card))
-    svg = drawing[drawing.index("<svg") :]
-    name = html.escape(run.folder.name)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{_STYLE}</style>'
-        f"<h1>{name}</h1><p>{cost}.</p><h2>Pictures</h2>{figures}<h2>Scores</h2>"
-        f"<table><tr>{head}</tr>{rows}</table>"
-        f"<h2>How they were measured</h2><ul>{lines}</ul>{_confusion(card)}<h2>Curves</h2>{svg}"
-        f"<h2>What happened</h2><ul>{_happenings(events)}</ul></html>\n"
-    )
+    return f"<table><tr>{titles}</tr>{lines}</table>"
+
+
+def html_list(lines: Iterable[str]) -> str:
+    """Plain texts, a point each."""
+    return f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
+
+
+def svg(drawing: str) -> str:
+    """A drawing without the head of its file, to stand in a page."""
+    return drawing[drawing.index("<svg") :]
 
 
 def _confusion(card: ScoreCard) -> str:
@@ -222,16 +263,15 @@ def _confusion(card: ScoreCard) -> str:
     return f"<h2>Confusion</h2><table><tr><th>true \\ said</th>{head}</tr>{body}</table>"
 
 
-def _happenings(events: list[dict[str, Any]]) -> str:
+def _happenings(events: list[dict[str, Any]]) -> list[str]:
     """All that is not the regular course of a run."""
     regular = ("train", "milestone", "checkpoint")
-    told = [e for e in events if e["event"] not in regular]
-    lines = [
+    return [
         f"{e['event']} at {e['images']:,} pictures: "
         + ", ".join(f"{k} {v}" for k, v in e.items() if k not in ("event", "images", "time"))
-        for e in told
+        for e in events
+        if e["event"] not in regular
     ]
-    return "".join(f"<li>{html.escape(line)}</li>" for line in lines)
 
 
 def score_line(name: str, score: Score) -> str:

@@ -86,15 +86,20 @@ class Batch:
 
 
 @runtime_checkable
-class Classifies(Protocol):
+class Embeds(Protocol):
+    """Brings pictures to a space."""
+
+    def features(self, images: Images) -> Float[Tensor, "n features"]:
+        """What the last layer sees: the coordinates in which distances between pictures mean something."""
+        ...
+
+
+@runtime_checkable
+class Classifies(Embeds, Protocol):
     """Recognises: pictures to class scores."""
 
     def classify(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits, one per class."""
-        ...
-
-    def features(self, images: Images) -> Float[Tensor, "n features"]:
-        """What the last layer sees: the coordinates in which distances between pictures mean something."""
         ...
 
 

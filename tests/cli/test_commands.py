@@ -19,7 +19,8 @@ from PIL import Image
 Say = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
-VERBS = ("train", "recipes", "check", "show", "measure", "generate", "classify", "reconstruct", "interpolate", "board")
+VERBS = ("train", "recipes", "check", "show", "measure", "compare", "arena", "generate", "classify", "reconstruct")
+VERBS = (*VERBS, "interpolate", "board")
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:
@@ -78,6 +79,7 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["train", "dcgna", "digits"], "did you mean 'dcgan'?"),
         (["train", "vae", "digit"], "digits"),
         (["train", "vae", "nowhere/at/all"], "nowhere/at/all"),
+        (["train", "vae", "~nobody-of-that-name/pictures"], "there is no user"),
         (["train", "vae"], "takes a recipe and data"),
         (["train", "vae", "digits", "--minutes", "1", "--images", "5"], "not both"),
         (["train", "vae", "digits", "--minutes", "-1"], "positive"),
@@ -122,6 +124,13 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["generate", "nowhere", "--out", "picture.jpg"], ".png"),
         (["generate", "nowhere", "--count", "0"], "at least 1"),
         (["board", "nowhere"], "nowhere"),
+        (["compare", "nowhere"], "two or more different runs"),
+        (["compare", "nowhere", "elsewhere"], "nowhere has no score.json"),
+        (["arena", "digits", "--recipes", "dcgna"], "did you mean 'dcgan'?"),
+        (["arena", "digits", "--recipes", ","], "at least one recipe"),
+        (["arena", "nowhere/at/all", "--recipes", "vae"], "nowhere/at/all"),
+        (["arena", "digits", "--recipes", "vae", "--set", "bacth=7"], "did you mean 'batch'?"),
+        (["arena", "digits", "--recipes", "vae", "--features", "nowhere"], "nowhere"),
     ],
     ids=lambda value: "-".join(value[:1] + value[-1:]) if isinstance(value, list) else "",
 )

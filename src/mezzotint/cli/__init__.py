@@ -26,11 +26,22 @@ def main() -> None:
         sys.exit(141)
     except OSError as error:
         _fail(_disk(error), 2)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        _fail("there is not enough memory: ask for fewer or smaller pictures, or train with a smaller --set batch", 2)
 
 
 def _fail(sentence: str, code: int) -> None:
     print(f"mezzotint: {sentence}", file=sys.stderr)
     sys.exit(code)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Numpy, torch on a GPU and torch on a CPU each say it in a way of their own."""
+    return (
+        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+    )
 
 
 def _disk(error: OSError) -> str:

@@ -79,7 +79,7 @@ def show(run: Path, /) -> None:
     run:
         A run's folder or a model's.
     """
-    from mezzotint import catalog, measure, page
+    from mezzotint import catalog, page, scorecard
     from mezzotint.training import journal
     from mezzotint.training.run import find
 
@@ -103,9 +103,8 @@ def show(run: Path, /) -> None:
     print(f"it can {', '.join(model.abilities)}")
     if model.spec.classes:
         print(f"classes: {', '.join(model.spec.classes)}")
-    score = run / "score.json"
-    if score.is_file():
-        card = measure.from_json(score.read_text())
+    if (run / "score.json").is_file():
+        card = scorecard.read(run)
         for name, value in card.scores.items():
             if "[" not in name:
                 print(f"  {page.score_line(name, value)}")
@@ -118,7 +117,7 @@ def measure(
     /,
     *,
     data: str | None = None,
-    split: Literal["train", "validation", "test"] = "test",
+    split: Literal["train", "validation", "test"] | None = None,
     features: Path | None = None,
     count: int = 10_000,
     seed: int = 0,
@@ -132,7 +131,7 @@ def measure(
     data:
         Other pictures than those it was trained on.
     split:
-        Which part of the data.
+        Which part of the data (default: test, or validation where there is no test).
     features:
         A run of a recogniser, whose features the distances are measured in (default: fixed random filters).
     count:
@@ -140,26 +139,12 @@ def measure(
     seed:
         Another seed draws other pictures.
     """
-    from dataclasses import replace
-
     from rich.console import Console
     from rich.table import Table
 
     from mezzotint import api, page
-    from mezzotint import measure as measuring
-    from mezzotint.model import load
-    from mezzotint.training.run import find
 
-    if count < measuring.FEWEST:
-        raise UserError(f"--count must be at least {measuring.FEWEST}")
-    place = find(run)
-    model = load(run)
-    recipe = model.recipe if data is None else replace(model.recipe, data=replace(model.recipe.data, source=data))
-    ruler = load(features) if features else None
-    dataset = api.load_data(recipe)
-    card = model.measure(dataset, split=split, count=count, features=ruler, seed=seed)
-    api.write_card(place, card)
-    page.write(place, card, dataset, measuring.telling_sheets(model.method, dataset, card))
+    card = api.remeasure(run, source=data, split=split, features=features, count=count, seed=seed)
     table = Table(box=None, pad_edge=False)
     for title in page.COLUMNS:
         table.add_column(title, justify="left" if title == "score" else "right")
@@ -168,7 +153,7 @@ def measure(
     Console().print(table)
     for line in page.protocol_lines(card):
         print(f"  {line}")
-    print(f"written to {place.folder / 'score.json'}")
+    print(f"written to {run / 'score.json'}")
 
 
 def board(runs: Path = Path("runs"), /, *, port: int = 6006) -> None:

@@ -91,10 +91,11 @@ def count(text: str | None) -> int | None:
 
 def _tell(run: "Run") -> None:
     """Name what the run has made and what to type next."""
-    from mezzotint import measure, page, snapshot
+    from mezzotint import page, scorecard, snapshot
     from mezzotint.catalog import kinds
+    from mezzotint.types import Classifies
 
-    card = measure.from_json((run.folder / "score.json").read_text())
+    card = scorecard.read(run.folder)
     for name in list(card.scores)[:4]:
         print(f"  {page.score_line(name, card.scores[name])}")
     print(f"scores    {run.folder / 'score.json'}")
@@ -103,8 +104,10 @@ def _tell(run: "Run") -> None:
     if grids:
         print(f"pictures  {grids[-1]}")
         print(f"next      mezzotint generate {run.folder} --count 64 --seed 7 --out grid.png")
-    elif snapshot.load(run.snapshot, kinds()).method.spec.classes:
-        print(f"next      mezzotint classify {run.folder} picture.png")
+    else:
+        classifies = isinstance(snapshot.load(run.snapshot, kinds()).method, Classifies)
+        verb = f"classify {run.folder} picture.png" if classifies else f"measure ANOTHER_RUN --features {run.folder}"
+        print(f"next      mezzotint {verb}")
     print(f"          mezzotint measure {run.folder}")
 
 

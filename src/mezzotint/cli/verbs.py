@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import look, make, use
+from mezzotint.cli import judge, look, make, use
 
 app = App(
     name="mezzotint",
@@ -16,6 +16,8 @@ for verb in (
     look.check,
     look.show,
     look.measure,
+    judge.compare,
+    judge.arena,
     use.generate,
     use.classify,
     use.reconstruct,

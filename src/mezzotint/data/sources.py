@@ -31,7 +31,10 @@ def locate(source: str | Path, cache: Path) -> ArraySource | Listing:
     name = str(source)
     if name.startswith("hub:"):
         return _hub(name.removeprefix("hub:"))
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:
+        raise UserError(f"there is no user whose home {name} could be in: write the folder's full path") from None
     if name in NAMED and not path.is_dir():
         return NAMED[name](cache)
     if path.suffix == ".npz" and path.is_file():

@@ -144,16 +144,17 @@ def _root(covariance: Tensor) -> Tensor:
     return torch.from_numpy(root)
 
 
-def frechet_interval(
-    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, unbiased: bool = False, blocks: int = 32, seed: int = 0
-) -> Score:
-    """Fréchet distance with the interval of a jackknife over random blocks of either set.
+def frechet_intervals(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, blocks: int = 32, seed: int = 0
+) -> tuple[Score, Score]:
+    """Fréchet distance at these set sizes and of endlessly many pictures, with intervals.
 
-    The distance of finite sets is too large, by about 1/n. As it stands (`unbiased=False`) the value is `frechet`'s and
-    the interval that of other sets of the same sizes: compare only at equal sizes. With `unbiased=True` the jackknife's
-    estimate of that excess is taken off (Quenouille 1956), and value and interval are those of endlessly many pictures;
-    that is not to be had where pictures are fewer than dimensions. Resampling with replacement would instead
-    double the excess. The jackknife's variance errs to the wide side (Efron and Stein 1981).
+    Both rest on a jackknife over random blocks of either set. The distance of finite sets is too large, by about 1/n.
+    The first score is `frechet`'s, with the interval of other sets of the same sizes: compare it only at equal sizes.
+    From the second the jackknife's estimate of that excess is taken off (Quenouille 1956), which does for both sets
+    what a line through distances at several sizes does for one (FID∞, Chong and Forsyth 2020); it means nothing where
+    pictures are fewer than dimensions. Resampling with replacement would instead double the excess. The
+    jackknife's variance errs to the wide side (Efron and Stein 1981).
     """
     if min(len(a), len(b)) < 4:
         raise UserError(f"An interval needs at least 4 pictures in each set, here {len(a)} and {len(b)}: use more.")
@@ -163,10 +164,12 @@ def frechet_interval(
     blocks = min(blocks, len(a) // 2, len(b) // 2)
     parts = [_jackknife(own, other, value, blocks) for own, other in ((a, moments_b), (b, moments_a))]
     bias, variance = (sum(part[i] for part in parts) for i in (0, 1))
-    name = f"jackknife over {blocks} blocks, " + ("excess of finite sets removed" if unbiased else "at these set sizes")
-    if moments_a.undersampled or moments_b.undersampled:
-        name += ", fewer pictures than dimensions"
-    return around(value - bias * unbiased, math.sqrt(variance), len(b), blocks - 1, name)
+    few = ", fewer pictures than dimensions" if moments_a.undersampled or moments_b.undersampled else ""
+
+    def score(value: float, name: str) -> Score:
+        return around(value, math.sqrt(variance), len(b), blocks - 1, f"jackknife over {blocks} blocks, {name}{few}")
+
+    return score(value, "at these set sizes"), score(value - bias, "excess of finite sets removed")
 
 
 def _shuffled(features: Tensor, seed: int) -> Tensor:

@@ -1,7 +1,7 @@
 """How far a score can be trusted: 95 % intervals, and how each was made."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,15 @@ def around(value: float, error: float, n: int, freedom: int, method: str) -> Sco
         return Score(value, value, value, n, method)
     reach = float(special.stdtrit(freedom, 1 - TAIL)) * error if freedom > 0 else math.inf
     return Score(value, value - reach, value + reach, n, method)
+
+
+def mean_of(scores: Sequence[Score]) -> Score:
+    """The mean of scores of separate pictures: the squares of the intervals' reaches add up."""
+    k = len(scores)
+    value = sum(s.value for s in scores) / k
+    below = math.hypot(*(s.value - s.low for s in scores)) / k
+    above = math.hypot(*(s.high - s.value for s in scores)) / k
+    return Score(value, value - below, value + above, sum(s.n for s in scores), f"mean over {k}, {scores[0].method}")
 
 
 def from_draws(

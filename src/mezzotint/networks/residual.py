@@ -26,7 +26,7 @@ class ResidualConfig:
     """Share of the features that is left out while training."""
 
     def build(self, spec: DataSpec) -> "Residual":
-        """The network for pictures and classes of `spec`."""
+        """The network for pictures and classes of `spec`; without classes it has features and no logits."""
         return Residual(self, spec)
 
 
@@ -65,7 +65,9 @@ class Residual(nn.Module):
             layers += [_Block(w, w) for _ in range(blocks)]
         self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(2 * w, len(spec.classes))
+        self.width = 2 * w
+        """Number of features."""
+        self.head = nn.Linear(self.width, len(spec.classes)) if spec.classes else None
 
     def features(self, images: Images) -> Float[Tensor, "n features"]:
         """Mean and maximum over the last stage, n × features."""
@@ -77,4 +79,5 @@ class Residual(nn.Module):
 
     def forward(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits, n × classes."""
+        assert self.head is not None, "there are no classes"
         return self.head(self.dropout(self.features(images)))

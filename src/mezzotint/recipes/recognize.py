@@ -2,6 +2,7 @@
 
 from mezzotint.data.loader import Augment
 from mezzotint.methods.classifier import ClassifierConfig
+from mezzotint.methods.vicreg import VicregConfig
 from mezzotint.networks.classic import ClassicConfig
 from mezzotint.networks.residual import ResidualConfig
 from mezzotint.recipe import Averaging, Data, Optimizer, Recipe
@@ -30,6 +31,18 @@ def cnn(spec: DataSpec, minutes: float) -> Recipe:
         optimizers={"network": muon},
         batch=256,
         data=Data(augment=Augment(flip=mirrored, shift=reach)),
+        averaging=Averaging(share=0.02),
+    )
+
+
+def vicreg(spec: DataSpec, minutes: float) -> Recipe:
+    """Features from pictures without labels (Bardes et al. 2022): a ruler for data that have no classes."""
+    mirrored = not spec.classes or any(len(name) > 1 for name in spec.classes)
+    return Recipe(
+        name="vicreg",
+        method=VicregConfig(network=ResidualConfig(width=48), views=Augment(flip=mirrored, color=0.4)),
+        optimizers={"network": Optimizer(name="adam", lr=1e-3, schedule="cosine", warmup=0.05, final=0.01)},
+        batch=256,
         averaging=Averaging(share=0.02),
     )
 

@@ -1,6 +1,7 @@
-"""Memory that a step has freed stays with the process, for the next step to take."""
+"""Memory of the process: what a step has freed stays with it for the next step to take, and how much it came to."""
 
 import ctypes
+import sys
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Parameters of glibc's mallopt(3)."""
@@ -19,3 +20,12 @@ def keep_freed() -> bool:
         return False  # not glibc
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 << 20))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def peak_mb() -> int | None:
+    """The most memory that this process has held so far, in units of 2²⁰ bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)

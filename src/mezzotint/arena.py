@@ -1,0 +1,246 @@
+"""The arena: recipes trained in turn under one budget on one machine, into one league table."""
+
+import html
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mezzotint import catalog, machine, measure, page, scorecard
+from mezzotint.data import dataset
+from mezzotint.errors import UserError
+from mezzotint.files import write_whole
+from mezzotint.method import Method
+from mezzotint.model import load
+from mezzotint.recipe import with_setting
+from mezzotint.training import lines
+from mezzotint.types import Generates
+
+Row = dict[str, Any]
+Show = Callable[[str], None]
+
+SEVERAL = 500
+"""Pictures over which the speed of drawing is taken."""
+COLLAPSED = 0.01
+"""A generator whose pictures lie near less than this share of the real ones (coverage) has failed."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What all trainings of an arena share."""
+
+    data: str
+    minutes: float
+    settings: tuple[str, ...] = ()
+    """Changes to every recipe, `key=value`."""
+    features: str | None = None
+    """A recogniser's run in whose features the distances are taken."""
+    count: int = 10_000
+    """Pictures to draw for the scores."""
+
+
+def begin(folder: Path, contest: Contest) -> None:
+    """Make the arena's folder, or find it again; raises UserError where another contest is held in it."""
+    path = folder / "arena.json"
+    if not path.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder} exists and is not an arena; name another folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(asdict(contest), indent=1))
+    held = json.loads(path.read_text())
+    asked = json.loads(json.dumps(asdict(contest)))
+    if other := [name for name, value in asked.items() if held.get(name) != value]:
+        raise UserError(f"the arena in {folder} was begun with another {' and '.join(other)}; name another with --out")
+
+
+def hold(
+    folder: Path, contest: Contest, recipes: Sequence[str], seeds: int, show: Show = lambda line: None
+) -> list[Row]:
+    """Train each recipe from seeds 0, 1, 2 …, one run after another, and write the league's page; returns its rows.
+
+    Each run is the command in a process of its own. One line of `league.jsonl` is appended per finished run, so an
+    arena that was stopped goes on where it was; more recipes and seeds can be asked for later.
+    """
+    _refuse_at_once(contest, recipes)
+    begin(folder, contest)
+    # By seed first: a league that is stopped has something of every recipe.
+    for seed in range(seeds):
+        for recipe in recipes:
+            rows = read(folder)
+            if any((row["recipe"], row["seed"]) == (recipe, seed) for row in rows):
+                continue
+            show(f"{recipe}, seed {seed}")
+            row = _entered(folder, contest, recipe, seed)
+            _refuse_other_data(rows, row)
+            lines.mend(folder / "league.jsonl")
+            with (folder / "league.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            write_whole(folder / "league.html", report(folder, contest, read(folder)))
+    return read(folder)
+
+
+def _refuse_at_once(contest: Contest, recipes: Sequence[str]) -> None:
+    """Raise UserError for names and settings with which every training would fail."""
+    for recipe in recipes:
+        catalog.entry(recipe)
+    spec = dataset.load(contest.data).spec
+    for recipe in recipes:
+        made = catalog.recipe(recipe, spec, contest.minutes)
+        for setting in contest.settings:
+            made = with_setting(made, setting, catalog.kinds())
+    if contest.features:
+        load(contest.features).extractor()
+
+
+def read(folder: Path) -> list[Row]:
+    """The finished runs of an arena."""
+    return list(lines.read(folder / "league.jsonl"))
+
+
+def _refuse_other_data(rows: Sequence[Row], new: Row) -> None:
+    for row in rows:
+        if "protocol" in row and "protocol" in new and row["protocol"]["data_digest"] != new["protocol"]["data_digest"]:
+            raise UserError("the data have changed since the arena was begun: begin another with --out")
+
+
+def _entered(folder: Path, contest: Contest, recipe: str, seed: int) -> Row:
+    """Train and measure one run: its line of the league."""
+    run = folder / f"{recipe}-{seed}"
+    row: Row = {"recipe": recipe, "data": contest.data, "minutes": contest.minutes, "seed": seed}
+    row |= {"set": list(contest.settings), "machine": machine.facts()}
+    if not (run / "score.json").is_file():
+        begun = time.monotonic()
+        status, said, peak = _command(*_training(run, contest, recipe, seed))
+        if status:
+            return {**row, "failed": said}
+        row |= {"wall_seconds": round(time.monotonic() - begun, 1), "peak_mb": peak}
+    begun = time.monotonic()
+    measuring = ["measure", str(run), "--count", str(contest.count)]
+    status, said, _ = _command(*measuring, *(["--features", contest.features] if contest.features else []))
+    if status:
+        return {**row, "failed": said}
+    return {**_told(run), **row, "measure_seconds": round(time.monotonic() - begun, 1)}
+
+
+def _training(run: Path, contest: Contest, recipe: str, seed: int) -> list[str]:
+    if (run / "run.json").is_file():
+        return ["train", "--resume", str(run)]
+    command = ["train", recipe, contest.data, "--minutes", f"{contest.minutes:g}", "--seed", str(seed)]
+    return [*command, "--out", str(run), *(word for setting in contest.settings for word in ("--set", setting))]
+
+
+def _command(*words: str) -> tuple[int, str, int | None]:
+    """Run mezzotint in a process of its own: exit code, last line of what it complained of, and peak memory in MB.
+
+    A process that was stopped by the user stops the arena too.
+    """
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen([sys.executable, "-m", "mezzotint", *words], stderr=complaints)
+        try:
+            peak = _wait(process)
+        except KeyboardInterrupt:
+            process.wait()  # the terminal has told it too, and it is saving its state
+            raise
+        complaints.seek(0)
+        said = complaints.read().decode(errors="replace").strip().splitlines()
+    if process.returncode in (130, -2):
+        raise KeyboardInterrupt
+    return process.returncode, said[-1].removeprefix("mezzotint: ") if said else "", peak
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    if not hasattr(os, "wait4"):  # Windows
+        process.wait()
+        return None
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _told(run: Path) -> Row:
+    """What a finished run's own files tell of it."""
+    card, model = scorecard.read(run), load(run)
+    coverage = card.scores.get("coverage")
+    collapsed = coverage is not None and coverage.value < COLLAPSED
+    failed = {"failed": f"its pictures lie near less than {COLLAPSED:.0%} of the real ones"} if collapsed else {}
+    return {
+        **failed,
+        # Of a training that was stopped and resumed, the seconds at work.
+        "wall_seconds": model.card["seconds"],
+        "peak_mb": model.card.get("peak_mb"),
+        "images": model.card["images_seen"],
+        "parameters": sum(p.numel() for p in model.method.parameters()),
+        "draws_a_second": _drawing_speed(model.method),
+        "scores": {name: score.value for name, score in card.scores.items() if "[" not in name},
+        "protocol": card.protocol,
+        "execution": json.loads((run / "recipe.json").read_text())["execution"],
+    }
+
+
+def _drawing_speed(method: Method) -> float | None:
+    if not isinstance(method, Generates):
+        return None
+    assert isinstance(method, Method)
+    classes = getattr(method, "classes", 0)
+    labels = torch.arange(SEVERAL) % classes if classes else None
+    measure.draw(method, range(measure.CHUNK), None if labels is None else labels[: measure.CHUNK])
+    begun = time.monotonic()
+    measure.draw(method, range(SEVERAL), labels)
+    return round(SEVERAL / (time.monotonic() - begun), 1)
+
+
+SCORES = ("accuracy", "frechet", "precision", "recall", "coverage", "bits_per_dimension")
+"""What a league shows of the scores, where its runs have them."""
+
+
+def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows, a recipe each: medians over the seeds that did not fail, with least and most."""
+    found = [name for name in SCORES if any(name in row.get("scores", {}) for row in rows)]
+    facts = {"wall_seconds": "seconds", "images": "pictures seen", "peak_mb": "memory, MB"}
+    facts |= {"draws_a_second": "draws a second", "parameters": "parameters"}
+    titles = ["recipe", *(name.replace("_", " ") for name in found), *facts.values(), "failed seeds"]
+    made: list[list[str]] = []
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        own = [row for row in rows if row["recipe"] == recipe]
+        good = [row for row in own if "failed" not in row]
+        scores = [_over([row["scores"].get(name) for row in good], page.number) for name in found]
+        told = [_over([row.get(name) for row in good], lambda v: f"{v:,.0f}") for name in facts]
+        made.append([recipe, *scores, *told, f"{len(own) - len(good)} of {len(own)}"])
+    return titles, made
+
+
+def _over(values: Sequence[float | None], said: Callable[[float], str]) -> str:
+    """`median (least to most)`."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return ""
+    middle = said(statistics.median(known))
+    return f"{middle} ({said(min(known))} to {said(max(known))})" if len(known) > 1 else middle
+
+
+def report(folder: Path, contest: Contest, rows: Sequence[Row]) -> str:
+    """The league's page, which needs nothing beside itself."""
+    titles, made = table(rows)
+    about = f"{contest.minutes:g} minutes each on {contest.data}, in turn on one machine; medians over seeds"
+    failures = [f"{row['recipe']}, seed {row['seed']}: {row['failed']}" for row in rows if "failed" in row]
+    trained = [row for row in rows if "scores" in row]
+    first = {row["recipe"]: row for row in reversed(trained)}
+    sheets = {
+        f"{recipe}, seed {row['seed']}: {kind}": sheet
+        for recipe, row in reversed(first.items())
+        for kind, sheet in page.stored_sheets(folder / f"{recipe}-{row['seed']}")
+    }
+    parts = [f"<p>{html.escape(about)}</p>{page.html_table(titles, made)}{page.html_list(failures)}"]
+    parts += ["<h2>Pictures</h2>", page.figures(sheets), "<h2>How they were measured</h2>"]
+    if trained:
+        parts.append(page.html_list(page.protocol_lines(scorecard.ScoreCard(trained[0]["protocol"], {}))))
+    return page.document(f"Arena: {contest.data}", "".join(parts))

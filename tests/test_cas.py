@@ -1,0 +1,68 @@
+"""The classification accuracy score on known answers: pictures that are as good as real, and pictures of nothing."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from mezzotint import cas, measure
+from mezzotint.data.dataset import Dataset
+from mezzotint.data.loader import ordered
+from mezzotint.method import Method
+from mezzotint.scorecard import ScoreCard
+
+
+class Drawer(Method):
+    """Draws training pictures of the class that it is asked for, or noise."""
+
+    phases = ()
+
+    def __init__(self, digits: Dataset, honest: bool) -> None:
+        super().__init__()
+        self.spec, self.classes, self.honest = digits.spec, len(digits.classes), honest
+        images, labels = next(ordered(digits, "train", 10_000))
+        assert labels is not None
+        self.labels = labels
+        self.pixels = torch.nn.Parameter(images)
+
+    def groups(self) -> Any:
+        return {"all": [self.pixels]}
+
+    def loss(self, batch: Any, phase: str) -> Any:
+        raise NotImplementedError
+
+    def generate(self, seeds: Any, labels: Any = None) -> torch.Tensor:
+        if not self.honest:
+            return torch.stack([torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(s)) for s in seeds])
+        rows = [(self.labels == label).nonzero().flatten() for label in labels.tolist()]
+        return torch.stack([self.pixels[row[seed % len(row)]] for row, seed in zip(rows, seeds, strict=True)])
+
+
+@pytest.fixture
+def card(digits: Dataset) -> ScoreCard:
+    return ScoreCard({"split": "test", "pictures": len(digits.splits["test"])}, {})
+
+
+def test_real_pictures_teach_as_well_as_the_floor_and_noise_teaches_nothing(digits: Dataset, card: ScoreCard) -> None:
+    honest = cas.added(card, Drawer(digits, True), digits, 10_000).scores
+    floor = honest[f"{cas.NAME}_floor"]
+    assert floor.value > 0.9
+    assert honest[cas.NAME].value > 0.85
+    assert honest[cas.NAME].n == len(digits.splits["test"])
+    noise = cas.added(card, Drawer(digits, False), digits, 600)
+    assert noise.scores[cas.NAME].high < 0.35
+    assert "600 pictures" in noise.protocol["cas"]
+
+
+def test_twice_is_the_same(digits: Dataset, card: ScoreCard) -> None:
+    drawer = Drawer(digits, True)
+    assert cas.added(card, drawer, digits, 300) == cas.added(card, drawer, digits, 300)
+
+
+def test_methods_without_classes_have_no_such_score(digits: Dataset, card: ScoreCard, make_recipe: Any) -> None:
+    method = make_recipe("vae-dense").method.build(digits.spec)
+    assert cas.added(card, method, digits, 100) is card
+    drawer = Drawer(digits, True)
+    drawer.classes = 0
+    assert cas.added(card, drawer, digits, 100) is card
+    assert measure.labels_like(drawer, digits, "test", 5) is None
