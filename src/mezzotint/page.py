@@ -18,8 +18,9 @@ from mezzotint.metrics.interval import Score
 from mezzotint.recipe import Recipe
 from mezzotint.training import journal
 from mezzotint.training.run import Run
+from mezzotint.validity import ValidityCard
 
-Curve = tuple[list[int], list[float]]
+Curve = tuple[list[float], list[float]]
 CAPTIONS = {
     "reconstructions": "{split} pictures above their reconstructions",
     "mistakes": "{split} pictures that it is surest and wrong about",
@@ -110,8 +111,8 @@ def _curves(events: list[dict[str, Any]]) -> dict[str, Curve]:
     return {name: curve for name, curve in curves.items() if curve[0]}
 
 
-def plot(curves: dict[str, Curve]) -> str:
-    """The curves as one SVG drawing, a panel each."""
+def plot(curves: dict[str, Curve], along: str = "pictures seen") -> str:
+    """The curves as one SVG drawing, a panel each, over what `along` names."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -123,12 +124,46 @@ def plot(curves: dict[str, Curve]) -> str:
         axes = figure.add_subplot(rows, columns, i)
         axes.plot(xs, ys, color="#305070", linewidth=1.2, marker="o" if len(xs) < 15 else "", markersize=3)
         axes.set_title(name.replace("_", " "), fontsize=9)
-        axes.set_xlabel("pictures seen", fontsize=8)
+        axes.set_xlabel(along, fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
+
+
+def validity_plot(card: ValidityCard) -> str:
+    """The curves of a validity card as one SVG drawing: Fréchet distance over level."""
+    return plot({f"{c.name} ({c.unit})": (list(c.levels), list(c.distances)) for c in card.curves}, "level")
+
+
+VALIDITY_COLUMNS = ("disturbance", "level", "distance", "grows")
+
+
+def validity_table(card: ValidityCard) -> list[tuple[str, str, str, str]]:
+    """Rows of VALIDITY_COLUMNS, one a level; a curve is named once."""
+    rows: list[tuple[str, str, str, str]] = []
+    for curve in card.curves:
+        first = f"{curve.name} ({curve.unit})", "yes" if curve.monotone else "no"
+        for i, (level, distance) in enumerate(zip(curve.levels, curve.distances, strict=True)):
+            name, grows = ("", "") if i else first
+            rows.append((name, f"{level:g}", number(distance), grows))
+    return rows
+
+
+def validity_lines(card: ValidityCard) -> list[str]:
+    """What was compared, and what a reader must know."""
+    lines = [
+        f"extractor: {card.extractor}, {card.digest[:12]}, {card.dimensions} features; resizing {card.resize}",
+        f"data: {card.data}, {card.data_digest[:12]}, {card.n} {card.split} pictures in either half, seed {card.seed}",
+    ]
+    for curve in card.curves:
+        if curve.pictures <= card.dimensions:
+            lines.append(
+                f"{curve.name}: {curve.pictures} pictures are few for {card.dimensions} features, so that its "
+                "distances are far too large"
+            )
+    return lines
 
 
 def progress_strip(run: Run) -> pictures.Pixels | None:
