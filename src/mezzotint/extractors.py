@@ -138,4 +138,5 @@ def _filled(build: Callable[[], Network], tensors: Weights) -> Network:
     with torch.device("meta"):  # nothing is drawn that would be overwritten
         network = build()
     network.load_state_dict(dict(tensors), strict=True, assign=True)
+    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return network.eval().requires_grad_(False)

@@ -116,7 +116,7 @@ def plot(curves: dict[str, Curve], along: str = "pictures seen") -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    columns = min(3, max(1, len(curves)))
+    columns = 2 if len(curves) == 4 else min(3, max(1, len(curves)))
     rows = max(1, -(-len(curves) // columns))
     figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
     FigureCanvasSVG(figure)
