@@ -103,6 +103,14 @@ def of_another_shape(weights: Weights, path: Path) -> None:
     save_file({**weights, "blocks.0.mlp.fc1.bias": torch.zeros(7)}, path)
 
 
+def without_positions(weights: Weights, path: Path) -> None:
+    save_file({name: t for name, t in weights.items() if name != "pos_embed"}, path)
+
+
+def of_no_positions(weights: Weights, path: Path) -> None:
+    save_file({**weights, "pos_embed": torch.zeros(1, 0, 64)}, path)
+
+
 def of_odd_shapes(weights: Weights, path: Path) -> None:
     save_file({**weights, "pos_embed": torch.zeros(5)}, path)
 
@@ -130,6 +138,8 @@ def absent(weights: Weights, path: Path) -> None:
         (without_a_tensor, "w.safetensors", "another network"),
         (of_another_shape, "w.safetensors", "another network"),
         (of_odd_shapes, "w.safetensors", "another network"),
+        (without_positions, "w.safetensors", "another network"),
+        (of_no_positions, "w.safetensors", "another network"),
         (pickled, "dinov2_vitb14_pretrain.pth", "convert it to .safetensors"),
         (pickled, "w.bin", "convert it to .safetensors"),
         (not_weights, "w.pth", "truncated, perhaps"),

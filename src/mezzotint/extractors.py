@@ -1,6 +1,7 @@
 """Published networks as the rulers of pictures, from a file of weights on the user's disk. Nothing is fetched."""
 
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -115,7 +116,7 @@ def _fitted(path: Path, weights: Weights, digest: str) -> Extractor:
             config = _dinov2_config(tensors)
             name = PUBLISHED.get(digest, f"{SIZES.get(config.width, 'dinov2')}, other weights")
             return Dinov2Features(_filled(config.build, tensors), name, digest)
-    except (RuntimeError, ValueError, IndexError):
+    except (RuntimeError, ValueError, KeyError):
         pass  # the sentence below says it
     raise UserError(
         f"{path} holds the weights of another network: features can be taken from Inception-2015 and DINOv2 "
@@ -124,9 +125,9 @@ def _fitted(path: Path, weights: Weights, digest: str) -> Extractor:
 
 
 def _dinov2_config(tensors: Weights) -> Dinov2Config:
-    """Raises ValueError or IndexError where the shapes are no vision transformer's."""
-    _, positions, width = tensors["pos_embed"].shape if "pos_embed" in tensors else (0, 0, 0)
-    grid = round((positions - 1) ** 0.5)
+    """Raises KeyError or ValueError where names and shapes are no vision transformer's."""
+    _, positions, width = tensors["pos_embed"].shape
+    grid = round(math.sqrt(positions - 1))
     depth = len([name for name in tensors if name.endswith(".attn.qkv.weight")])
     if width % dinov2.HEAD or not width or not depth or grid**2 != positions - 1:
         raise ValueError
