@@ -20,6 +20,7 @@ FLAGS = {
     look.check: "folder size crop as_json",
     look.show: "run",
     look.measure: "run data split features count seed",
+    look.validity: "features data count size crop out",
     look.board: "runs port",
     judge.compare: "runs out recompute split features count",
     judge.arena: "data recipes minutes seeds out set features count",
@@ -80,5 +81,8 @@ def test_house_rules(path: Path) -> None:
         assert not re.search(r"manager|engine|helper|handler|processor|pipeline|wrapper|misc|^base_|utils", name, re.I)
     assert not re.search(r"\bTODO\b|\bFIXME\b|\bXXX\b", text)
     assert not re.search(r"^\s*(import|from) (torchvision|pickle)\b", text, re.MULTILINE) or path.name == "formats.py"
-    assert "torch.load(" not in text
+    # The published weight files are pickles: one place opens them, after their hash, as plain tensors.
+    loads = re.findall(r"torch\.load\(.*", text)
+    assert all("weights_only=True" in load for load in loads)
+    assert not loads or path.name == "extractors.py"
     assert len(text.splitlines()) <= 600, "a file of over 600 lines is two files"

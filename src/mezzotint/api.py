@@ -15,7 +15,7 @@ from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
-from mezzotint.model import load
+from mezzotint.model import extractor, load
 from mezzotint.recipe import Budget, Recipe, with_setting
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training import run as runs
@@ -216,7 +216,7 @@ def remeasure(
     recipe = model.recipe
     if source is not None:
         recipe = replace(recipe, data=replace(recipe.data, source=source))
-    ruler = load(features) if features else None
+    ruler = extractor(features, model.spec) if features else None
     dataset = load_data(recipe)
     card = model.measure(dataset, split=split or _judging(dataset), count=count, features=ruler, seed=seed)
     card = cas.added(card, model.method, dataset, count, seed)

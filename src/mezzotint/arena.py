@@ -20,7 +20,7 @@ from mezzotint.data import dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
-from mezzotint.model import load
+from mezzotint.model import extractor, load
 from mezzotint.recipe import with_setting
 from mezzotint.training import lines
 from mezzotint.types import Generates
@@ -98,7 +98,7 @@ def _refuse_at_once(contest: Contest, recipes: Sequence[str]) -> None:
         for setting in contest.settings:
             made = with_setting(made, setting, catalog.kinds())
     if contest.features:
-        load(contest.features).extractor()
+        extractor(contest.features, spec)
 
 
 def read(folder: Path) -> list[Row]:

@@ -16,7 +16,7 @@ from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.metrics import distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
-from mezzotint.metrics.features import Extractor, random_filters
+from mezzotint.metrics.features import AS_THEY_ARE, Extractor, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
 from mezzotint.scorecard import MEASURES, ScoreCard
 from mezzotint.types import Classifies, Embeds, Encodes, Generates, HasLikelihood, Images, Labels
@@ -54,6 +54,7 @@ class MethodFeatures:
     method: Method
     name: str
     digest: str
+    resize: str = AS_THEY_ARE
 
     def __call__(self, images: Images) -> Tensor:
         """What its last layer sees; raises UserError where the pictures have another shape than it was trained on."""
@@ -309,7 +310,7 @@ def _generation(
     method: Method, dataset: Dataset, split: str, count: int, extractor: Extractor, seed: int, card: _Card
 ) -> None:
     """Distances between drawn and real pictures, with the distance of real from real as the floor."""
-    card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest}
+    card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest, "resize": extractor.resize}
     device = _device(method)
     other = "train" if split != "train" else "validation"
     real, floor = (_seen(dataset, name, count, extractor, device) for name in (split, other))
@@ -336,6 +337,11 @@ def _generation(
             f"{min(len(real.features), len(fake.features))} pictures are few for {real.features.shape[1]} features: "
             "the Fréchet distances (the floor's too) are far too large and comparable only among cards of the same "
             "numbers"
+        )
+    if is_fid(extractor):
+        card.notes.append(
+            "in these features the Fréchet distance is the FID of Heusel et al. 2017, with the resizing of "
+            f"Parmar et al. 2022 (clean-fid), between {len(fake.features)} drawn and {len(real.features)} real pictures"
         )
     if extractor.name == "random-filters":
         card.notes.append(

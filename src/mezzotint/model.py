@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mezzotint import measure, snapshot
+from mezzotint import extractors, measure, snapshot
 from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.measure import MethodFeatures
-from mezzotint.metrics.features import Extractor
+from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.scorecard import ScoreCard
 from mezzotint.types import Classifies, DataSpec, Embeds, Encodes, Generates, Images, Labels
 
@@ -120,10 +120,13 @@ class Model:
         *,
         split: str = "test",
         count: int = 10_000,
-        features: "Model | None" = None,
+        features: "Model | Extractor | None" = None,
         seed: int = 0,
     ) -> ScoreCard:
-        """All scores that the model's abilities admit; see `mezzotint.measure.measure`."""
+        """All scores that the model's abilities admit; see `mezzotint.measure.measure`.
+
+        `features` is a recogniser, or what `extractor` gives, in whose features distances are measured.
+        """
         if dataset.spec.shape != self.spec.shape:
             raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
         by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
@@ -134,7 +137,7 @@ class Model:
             dataset,
             split=split,
             count=count,
-            extractor=features.extractor() if features else None,
+            extractor=features.extractor() if isinstance(features, Model) else features,
             seed=seed,
             weights=self._stored.digest,
         )
@@ -163,3 +166,16 @@ class Model:
 def load(folder: str | os.PathLike[str]) -> Model:
     """The model in a run's folder or a snapshot's."""
     return Model(snapshot.load(Path(folder), kinds()))
+
+
+def extractor(source: str | os.PathLike[str], spec: DataSpec) -> Extractor:
+    """The ruler that `--features` names: a run that gives features, a weight file or `random-filters`.
+
+    Raises UserError for what is none of them, and for files that are damaged, foreign or not to be trusted.
+    """
+    if str(source) == "random-filters":
+        return random_filters(spec)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return load(path).extractor()
+    return extractors.from_weights(path)

@@ -20,8 +20,9 @@ from mezzotint.recipe import Recipe
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training import journal
 from mezzotint.training.run import Run
+from mezzotint.validity import ValidityCard
 
-Curve = tuple[list[int], list[float]]
+Curve = tuple[list[float], list[float]]
 CAPTIONS = {
     "reconstructions": "{split} pictures above their reconstructions",
     "mistakes": "{split} pictures that it is surest and wrong about",
@@ -116,7 +117,7 @@ def plot(panels: dict[str, dict[str, Curve]], across: str = "pictures seen") -> 
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    columns = min(3, max(1, len(panels)))
+    columns = 2 if len(panels) == 4 else min(3, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
     FigureCanvasSVG(figure)
@@ -134,6 +135,40 @@ def plot(panels: dict[str, dict[str, Curve]], across: str = "pictures seen") -> 
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
+
+
+def validity_plot(card: ValidityCard) -> str:
+    """The curves of a validity card as one SVG drawing: Fréchet distance over level."""
+    return plot({f"{c.name} ({c.unit})": {"": (list(c.levels), list(c.distances))} for c in card.curves}, "level")
+
+
+VALIDITY_COLUMNS = ("disturbance", "level", "distance", "grows")
+
+
+def validity_table(card: ValidityCard) -> list[tuple[str, str, str, str]]:
+    """Rows of VALIDITY_COLUMNS, one a level; a curve is named once."""
+    rows: list[tuple[str, str, str, str]] = []
+    for curve in card.curves:
+        first = f"{curve.name} ({curve.unit})", "yes" if curve.monotone else "no"
+        for i, (level, distance) in enumerate(zip(curve.levels, curve.distances, strict=True)):
+            name, grows = ("", "") if i else first
+            rows.append((name, f"{level:g}", number(distance), grows))
+    return rows
+
+
+def validity_lines(card: ValidityCard) -> list[str]:
+    """What was compared, and what a reader must know."""
+    lines = [
+        f"extractor: {card.extractor}, {card.digest[:12]}, {card.dimensions} features; resizing {card.resize}",
+        f"data: {card.data}, {card.data_digest[:12]}, {card.n} {card.split} pictures in either half, seed {card.seed}",
+    ]
+    for curve in card.curves:
+        if curve.pictures <= card.dimensions:
+            lines.append(
+                f"{curve.name}: {curve.pictures} pictures are few for {card.dimensions} features, so that its "
+                "distances are far too large"
+            )
+    return lines
 
 
 def progress_strip(run: Run) -> pictures.Pixels | None:

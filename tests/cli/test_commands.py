@@ -19,8 +19,10 @@ from PIL import Image
 Say = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
-VERBS = ("train", "recipes", "check", "show", "measure", "compare", "arena", "generate", "classify", "reconstruct")
-VERBS = (*VERBS, "interpolate", "board")
+VERBS = (
+    *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "board"),
+    *("generate", "classify", "reconstruct", "interpolate"),
+)
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:
@@ -263,6 +265,35 @@ def test_measure_in_the_features_of_a_recogniser(say: Say, models: Path, home: P
         assert score["low"] <= score["value"] <= score["high"]
         assert f"{name}_floor" in card["scores"]
     assert "cnn-classic" in (home / "gan" / "report.html").read_text()
+
+
+def test_measure_in_the_features_of_a_weight_file(say: Say, models: Path, home: Path) -> None:
+    from safetensors.torch import save_file
+
+    from mezzotint.networks.dinov2 import Dinov2Config
+
+    save_file(dict(Dinov2Config(width=64, depth=1, grid=16).build().state_dict()), home / "vit.safetensors")
+    shutil.copytree(models / "gan", home / "gan")
+    say("measure", "gan", "--features", "vit.safetensors", "--count", 20)
+    card = json.loads((home / "gan" / "score.json").read_text())
+    assert card["protocol"]["extractor"]["name"] == "dinov2, other weights"
+    assert "224×224" in card["protocol"]["extractor"]["resize"]
+    say("measure", "gan", "--features", "random-filters", "--count", 20)
+    assert "random-filters" in (home / "gan" / "report.html").read_text()
+    (home / "w.pth").write_bytes(b"nonsense")
+    assert "w.pth is none of the published" in sentence(say("measure", "gan", "--features", "w.pth", code=2))
+    assert "nowhere is neither" in sentence(say("measure", "gan", "--features", "nowhere", code=2))
+
+
+def test_validity_tells_what_an_extractor_sees(say: Say, models: Path, home: Path) -> None:
+    told = say("validity", models / "cnn", "digits", "--count", 60, "--out", "deep/cnn").stdout
+    for word in ("blur", "noise", "shift", "dropped modes (share of the classes)", "grows", "cnn-classic", "are few"):
+        assert word in told
+    card = json.loads((home / "deep" / "cnn" / "validity.json").read_text())
+    assert (card["extractor"], card["n"]) == ("cnn-classic", 60)
+    assert "</svg>" in (home / "deep" / "cnn" / "validity.svg").read_text()
+    assert "8×8×1" in sentence(say("validity", models / "cnn", "digits", "--size", 16, code=2))
+    assert "at least 20" in sentence(say("validity", "random-filters", "digits", "--count", 5, code=2))
 
 
 def test_the_score_card_of_a_recogniser(models: Path) -> None:

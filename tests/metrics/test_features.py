@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
 from mezzotint.metrics.distribution import Moments, frechet
-from mezzotint.metrics.features import Extractor, random_filters
+from mezzotint.metrics.features import Extractor, Spatial, random_filters
 from mezzotint.types import DataSpec
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -97,6 +97,23 @@ def test_a_few_hundred_finite_features_that_do_not_depend_on_the_batch(shape):
     assert features.isfinite().all()
     # 1e-4: float32 convolutions may sum in another order in another batch; features are of order 1 to 10.
     assert torch.allclose(torch.cat([extract(image[None]) for image in images]), features, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 48), (1, 1, 1)])
+def test_spatial_features_tell_where_things_are(shape):
+    """A bright spot raises the cells around it, and elsewhere nothing; moved by half the side, others."""
+    extract: Spatial = random_filters(DataSpec(*shape))
+    images = torch.zeros(2, *shape)
+    spot = shape[1] // 8, shape[2] // 8
+    images[1, :, spot[0], spot[1]] = 1
+    features = extract.spatial(images)
+    assert features.shape == (2, 448)
+    if shape[1] >= 28:
+        changed = (features[0] != features[1]).view(7, 8, 8).any(0).nonzero()
+        assert len(changed) > 0
+        assert changed.amax() <= 2
+        moved = extract.spatial(images.roll((shape[1] // 2, shape[2] // 2), (2, 3)))
+        assert (moved[0] != moved[1]).view(7, 8, 8).any(0).nonzero().amin() >= 3
 
 
 def test_filters_are_the_same_everywhere():

@@ -16,7 +16,7 @@ def compare(
     out: Path = Path("comparison.html"),
     recompute: bool = False,
     split: Literal["train", "validation", "test"] | None = None,
-    features: Path | None = None,
+    features: str | None = None,
     count: int = 10_000,
 ) -> None:
     """Put RUNS side by side on one page: scores that were measured alike, paired tests, cost, pictures and curves.
@@ -32,7 +32,7 @@ def compare(
     split:
         With --recompute: which part of the data.
     features:
-        With --recompute: a recogniser's run, whose features distances are taken in.
+        With --recompute: what distances are taken in, as in `measure`.
     count:
         With --recompute: pictures to draw.
     """
@@ -72,7 +72,7 @@ def arena(
     seeds: int = 3,
     out: Path = Path("runs/arena"),
     set: Annotated[tuple[str, ...], Parameter(negative="", help="Change the recipes: key=value; repeatable.")] = (),
-    features: Path | None = None,
+    features: str | None = None,
     count: int = 10_000,
 ) -> None:
     """Train recipes in turn on DATA, all with the same budget, and write one league table and page.
@@ -92,7 +92,7 @@ def arena(
     out:
         The arena's folder: its runs, league.jsonl and league.html.
     features:
-        A recogniser's run, whose features distances are taken in (default: fixed random filters).
+        What distances are taken in, as in `measure`.
     count:
         Pictures to draw for the scores.
     """
@@ -101,7 +101,7 @@ def arena(
     names = list(dict.fromkeys(name.strip() for name in recipes.split(",") if name.strip()))
     if not names or seeds < 1:
         raise UserError("arena takes at least one recipe and one seed: --recipes dcgan,vae --seeds 3")
-    contest = contests.Contest(data, minutes, set, None if features is None else str(features), count)
+    contest = contests.Contest(data, minutes, set, features, count)
     rows = contests.hold(out, contest, names, seeds, lambda line: print(f"== {line}", flush=True))
     show_table(*contests.table(rows))
     print(f"league    {out / 'league.jsonl'}")

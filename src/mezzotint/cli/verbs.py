@@ -16,6 +16,7 @@ for verb in (
     look.check,
     look.show,
     look.measure,
+    look.validity,
     judge.compare,
     judge.arena,
     use.generate,

@@ -24,6 +24,10 @@ GAIN = 10.0
 """Brings the features of ordinary pictures to about unit deviation, where the cubic kernel of KID is not linear."""
 
 
+SPATIAL_FILTERS, SPATIAL_CELLS = 7, 8
+"""Random filters of which the places of their answers are told, and cells along a side."""
+
+
 @runtime_checkable
 class Extractor(Protocol):
     """Pictures to features; its name and digest stand beside every number made with it."""
@@ -38,9 +42,34 @@ class Extractor(Protocol):
         """Hash of its weights (hexadecimal)."""
         ...
 
+    @property
+    def resize(self) -> str:
+        """How it brings pictures to the size that it takes."""
+        ...
+
     def __call__(self, images: Images) -> Float[Tensor, "n d"]:
         """One row of features per picture."""
         ...
+
+
+@runtime_checkable
+class Spatial(Protocol):
+    """An extractor that can also tell where in a picture things are."""
+
+    def spatial(self, images: Images) -> Float[Tensor, "n d"]:
+        """One row per picture of answers that were not averaged over it, for a spatial distance (Nash et al. 2021)."""
+        ...
+
+
+AS_THEY_ARE = "none: pictures are taken as they are"
+"""What extractors say that were made for the very pictures."""
+INCEPTION_2015 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""SHA-256 of pt_inception-2015-12-05-6726825d.pth: the weights that the Fréchet Inception distance is defined by."""
+
+
+def is_fid(extractor: Extractor) -> bool:
+    """Whether a Fréchet distance in these features may be called FID: only with the genuine Inception-2015 weights."""
+    return extractor.digest == INCEPTION_2015
 
 
 @dataclass(frozen=True)
@@ -56,6 +85,7 @@ class RandomFilters:
     """One bank a scale, from fine to coarse; each scale halves the picture."""
     digest: str
     name: str = "random-filters"
+    resize: str = AS_THEY_ARE
 
     def __call__(self, images: Images) -> Float[Tensor, "n d"]:
         """About 320 features of each picture, float32; batches of about 50 are the fastest."""
@@ -65,6 +95,12 @@ class RandomFilters:
             features.append(_pooled(F.conv2d(edge, bank.to(images)).relu()))
             images = F.avg_pool2d(images, 2, ceil_mode=True)
         return torch.cat(features, 1).float()
+
+    def spatial(self, images: Images) -> Float[Tensor, "n d"]:
+        """The answers of the first filters of the finest scale, averaged over the cells of an 8×8 grid: 448 numbers."""
+        edge = F.pad(images, [WIDTH // 2] * 4, mode="replicate")
+        answers = F.conv2d(edge, self.filters[0][:SPATIAL_FILTERS].to(images)).relu()
+        return GAIN * F.adaptive_avg_pool2d(answers, SPATIAL_CELLS).flatten(1).float()
 
 
 def random_filters(spec: DataSpec) -> RandomFilters:
