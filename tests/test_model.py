@@ -117,7 +117,7 @@ def test_measuring_names_its_ruler(models: Models, digits: Any) -> None:
     card = models["gan-mlp"].measure(digits, count=60, features=models["cnn-classic"])
     assert card.protocol["extractor"]["digest"] == models["cnn-classic"]._stored.digest
     assert card.protocol["drawn"] == 60
-    with pytest.raises(UserError, match="cannot classify"):
+    with pytest.raises(UserError, match="cannot give features"):
         models["gan-mlp"].measure(digits, count=60, features=models["vae"])
     with pytest.raises(UserError, match="split"):
         models["gan-mlp"].measure(digits, split="evening")

@@ -31,10 +31,10 @@ RECIPES: dict[str, Entry] = {
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
     "dcgan": Entry("generate", "draw pictures: convolutional GAN", "1.0 M"),
     "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),
-    "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.3 M"),
+    "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
     "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
-    "vicreg": Entry("recognize", "features without labels, to measure with: VICReg", "1.0 M"),
+    "vicreg": Entry("recognize", "features without labels, to measure with: VICReg", "1.1 M"),
 }
 
 

@@ -9,24 +9,32 @@ from mezzotint.recipe import Averaging, Optimizer, Recipe
 from mezzotint.types import DataSpec
 
 
-def _players(lr: float, beta1: float = 0.5) -> dict[str, Optimizer]:
-    """Both players' Adam with the short momentum of Radford et al. 2016, its rate fading out at the end."""
-    adam = Optimizer(name="adam", lr=lr, betas=(beta1, 0.999), schedule="linear", decay_from=0.7, final=0.1)
-    return {"generator": adam, "discriminator": adam}
+def _players(generator: float, discriminator: float) -> dict[str, Optimizer]:
+    """Adam with the short momentum of Radford et al. 2016 at these rates, which fade out at the end."""
+
+    def adam(lr: float) -> Optimizer:
+        return Optimizer(name="adam", lr=lr, betas=(0.5, 0.999), schedule="linear", decay_from=0.7, final=0.1)
+
+    return {"generator": adam(generator), "discriminator": adam(discriminator)}
 
 
 def gan_mlp(spec: DataSpec, minutes: float) -> Recipe:
-    """The tutorials' first GAN: a dense 128 → picture generator against 5×5 convolutions of stride 2."""
+    """The tutorials' first GAN: a dense 128 → picture generator against 5×5 convolutions of stride 2.
+
+    As the tutorials train it, every seed soon draws the same picture. What helps: a narrow discriminator that R1
+    (Mescheder et al. 2018) keeps smooth, small batches, and a generator that learns faster.
+    """
     return Recipe(
         name="gan-mlp",
         method=GanConfig(
             generator=DenseGeneratorConfig(widths=(128,)),
-            discriminator=DcganDiscriminatorConfig(width=64, kernel=5, norm="none", dropout=0.3, radford=False),
+            discriminator=DcganDiscriminatorConfig(width=16, kernel=5, norm="none", dropout=0.3, radford=False),
             latent=128,
-            turns="together",
+            turns="alternating",
+            penalty="r1",
         ),
-        optimizers=_players(2e-4),
-        batch=128,
+        optimizers=_players(1e-3, 5e-4),
+        batch=32,
         averaging=Averaging(share=0.05),
     )
 
@@ -45,14 +53,18 @@ def dcgan(spec: DataSpec, minutes: float) -> Recipe:
             turns="together",
             conditional=bool(spec.classes),
         ),
-        optimizers=_players(2e-4),
+        optimizers=_players(2e-4, 2e-4),
         batch=64,
         averaging=Averaging(share=0.05),
     )
 
 
 def dcgan_tutorial(spec: DataSpec, minutes: float) -> Recipe:
-    """The TensorFlow tutorial's DCGAN: 5×5 kernels, leaky ReLU of slope 0.3, a stride-1 stem, dropout of 0.3."""
+    """The TensorFlow tutorial's DCGAN: 5×5 kernels, leaky ReLU of slope 0.3, a stride-1 stem, dropout of 0.3.
+
+    The networks are the tutorial's. Its long momentum and batches of 256 want hours: Radford's optimizer and small
+    batches draw clothes within minutes.
+    """
     return Recipe(
         name="dcgan-tutorial",
         method=GanConfig(
@@ -63,8 +75,8 @@ def dcgan_tutorial(spec: DataSpec, minutes: float) -> Recipe:
             latent=100,
             turns="together",
         ),
-        optimizers=_players(1e-4, beta1=0.9),
-        batch=128,
+        optimizers=_players(2e-4, 2e-4),
+        batch=32,
         averaging=Averaging(share=0.05),
     )
 
