@@ -58,7 +58,7 @@ def whole() -> dict[str, Any]:
         "pictures": PICTURES,
         "command_seconds": round(seconds, 1),
         "drawing_seconds": round(drawing, 1),
-        "besides_drawing_twice_seconds": round(seconds_besides, 1),
+        "besides_drawing_seconds": round(seconds_besides, 1),
         "peak_mb": peak_mb,
         "scores": [name for name in card["scores"] if "[" not in name],
     }

@@ -15,7 +15,17 @@ RESULTS = ROOT / "benchmarks" / "results"
 def main() -> None:
     """Write both from what results there are."""
     rows = quality_rows()
-    parts = [HEAD, *throughput(), *accuracy(rows), *drawing(rows), *neighbor(), *startup(), *data(), *frechet()]
+    parts = [
+        HEAD,
+        *throughput(),
+        *accuracy(rows),
+        *drawing(rows),
+        *neighbor(),
+        *startup(),
+        *data(),
+        *frechet(),
+        *measuring(),
+    ]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts).rstrip() + "\n")
     said = headlines(rows)
     (ROOT / "src" / "mezzotint" / "measured.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
@@ -183,6 +193,35 @@ def frechet() -> list[str]:
         for r in result["results"]
     ]
     return [*lines, ""]
+
+
+def measuring() -> list[str]:
+    """What measuring and an arena cost."""
+    lines: list[str] = []
+    result, arena = stored("measuring"), stored("arena")
+    if result is not None:
+        whole = result["whole"]
+        lines += [
+            "## Measuring",
+            "",
+            f"`measure` with all its scores of {whole['pictures']:,} drawn 32×32 pictures, in",
+        ]
+        lines += [
+            f"the features of a `cnn`: {whole['besides_drawing_seconds']:.0f} s besides drawing them, peak memory "
+        ]
+        lines += [f"{whole['peak_mb']:,} MB. Distances beside torchmetrics' update and compute on the same rows of"]
+        lines += ["2,048 features (medians, least to most):", ""]
+        lines += ["| distance | ours, s | torchmetrics, s | faster by | relative difference |", "|---|---|---|---|---|"]
+        for name, row in result["beside_torchmetrics"].items():
+            times = [statistics.median(row["seconds"][who]) for who in ("ours", "torchmetrics")]
+            faster = between(row["times_faster"], "least", "most")
+            lines.append(f"| {name} | {times[0]:.2f} | {times[1]:.2f} | {faster} | {row['relative_difference']:.0e} |")
+        lines += ["", machine_line(result["machine"]), ""]
+    if arena is not None:
+        share = f"{arena['own_share_of_training']:.1%}"
+        lines += [f"An arena's own work, beside training and measuring, took {share} of the time of its trainings", ""]
+        lines[-2] += f" ({arena['what']})."
+    return lines
 
 
 def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:

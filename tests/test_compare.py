@@ -99,7 +99,9 @@ def test_the_command_recomputes_alike(place: Path, tmp_path: Path, monkeypatch: 
     api.remeasure("gan", count=200)
     judge.compare((Path("vae"), Path("gan")))
     assert "not in one column" in capsys.readouterr().out
-    judge.compare((Path("vae"), Path("gan")), recompute=True, features=str(place / "long"), count=250, out=Path("c.html"))
+    judge.compare(
+        (Path("vae"), Path("gan")), recompute=True, features=str(place / "long"), count=250, out=Path("c.html")
+    )
     assert "not in one column" not in capsys.readouterr().out
     drawn = {json.loads((tmp_path / n / "score.json").read_text())["protocol"]["drawn"] for n in ("vae", "gan")}
     assert drawn == {250}

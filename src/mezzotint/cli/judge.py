@@ -54,8 +54,8 @@ def compare(
     found = comparing.compare(entrants)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, comparing.report(found))
-    show_table(*comparing.table(found))
-    show_table(comparing.COST, comparing.costs(found))
+    show_turned(*comparing.table(found))
+    show_turned(comparing.COST, comparing.costs(found))
     if found.tests:
         show_table(comparing.PAIRED, comparing.paired(found))
     for line in found.lines():
@@ -103,9 +103,15 @@ def arena(
         raise UserError("arena takes at least one recipe and one seed: --recipes dcgan,vae --seeds 3")
     contest = contests.Contest(data, minutes, set, features, count)
     rows = contests.hold(out, contest, names, seeds, lambda line: print(f"== {line}", flush=True))
-    show_table(*contests.table(rows))
+    show_turned(*contests.table(rows))
     print(f"league    {out / 'league.jsonl'}")
     print(f"report    {out / 'league.html'}")
+
+
+def show_turned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose rows are columns on the terminal: scores are many, and what is compared by them is not."""
+    first, *others = zip(head, *rows, strict=True)
+    show_table(first, others)
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
