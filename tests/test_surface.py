@@ -20,6 +20,7 @@ FLAGS = {
     look.check: "folder size crop as_json",
     look.show: "run",
     look.measure: "run data split features count seed",
+    look.audit: "run count features shadows seed",
     look.board: "runs port",
     use.generate: "run count seed classes out",
     use.classify: "run pictures as_json top",

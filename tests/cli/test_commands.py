@@ -19,7 +19,19 @@ from PIL import Image
 Say = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
-VERBS = ("train", "recipes", "check", "show", "measure", "generate", "classify", "reconstruct", "interpolate", "board")
+VERBS = (
+    "train",
+    "recipes",
+    "check",
+    "show",
+    "measure",
+    "audit",
+    "generate",
+    "classify",
+    "reconstruct",
+    "interpolate",
+    "board",
+)
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:

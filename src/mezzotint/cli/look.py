@@ -1,13 +1,17 @@
-"""Verbs that look: recipes, check, show, measure, board."""
+"""Verbs that look: recipes, check, show, measure, audit, board."""
 
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mezzotint.cli.make import Crop
 from mezzotint.cli.use import AsJson
 from mezzotint.errors import UserError
+
+if TYPE_CHECKING:
+    from mezzotint.audit import AuditCard
+    from mezzotint.measure import ScoreCard
 
 
 def version() -> str:
@@ -142,9 +146,6 @@ def measure(
     """
     from dataclasses import replace
 
-    from rich.console import Console
-    from rich.table import Table
-
     from mezzotint import api, page
     from mezzotint import measure as measuring
     from mezzotint.model import load
@@ -160,6 +161,72 @@ def measure(
     card = model.measure(dataset, split=split, count=count, features=ruler, seed=seed)
     api.write_card(place, card)
     page.write(place, card, dataset, measuring.telling_sheets(model.method, dataset, card))
+    _print(card)
+    print(f"written to {place.folder / 'score.json'}")
+
+
+def audit(
+    run: Path,
+    /,
+    *,
+    count: int = 2_000,
+    features: Path | None = None,
+    shadows: int = 0,
+    seed: int = 0,
+) -> None:
+    """Tell whether the model of RUN copies its training pictures, or gives away which they were.
+
+    Parameters
+    ----------
+    run:
+        A run's folder; its data must be there as it was trained on them.
+    count:
+        Pictures to draw and to look up among the training pictures.
+    features:
+        A run of a recogniser, in whose features copies are looked for too (default: fixed random filters).
+    shadows:
+        Train so many models on halves of the data, for a stronger membership attack (LiRA): 4 or more.
+    seed:
+        Another seed draws other pictures.
+    """
+    from mezzotint import api, page
+    from mezzotint import audit as auditing
+    from mezzotint import measure as measuring
+    from mezzotint.data import pictures
+    from mezzotint.model import load
+    from mezzotint.shadows import train_shadows
+    from mezzotint.training.run import find
+
+    if count < auditing.FEWEST:
+        raise UserError(f"--count must be at least {auditing.FEWEST}")
+    place, model = find(run), load(run)
+    ruler = load(features) if features else None
+    dataset = api.load_data(model.recipe)
+    if dataset.digest != model.card["data_digest"]:
+        raise UserError(f"the pictures in {model.recipe.data.source} are not those that {run} was trained on")
+    trained = train_shadows(place, dataset, shadows, seed) if shadows else []
+    card = model.audit(dataset, count=count, features=ruler, shadows=trained, seed=seed)
+    sheet = auditing.worst_sheet(model.method, dataset, card)
+    if sheet is not None:
+        pictures.save_png(place.samples / "copies.png", sheet)
+    api.write_audit(place, card)
+    scores = api.scores_of(place)
+    if scores is not None:
+        page.write(place, scores, dataset, measuring.telling_sheets(model.method, dataset, scores))
+    _print(card)
+    for sentence in auditing.sentences(card):
+        print(sentence)
+    print(f"verdict: {card.verdict}")
+    print(f"written to {place.folder / 'audit.json'}")
+
+
+def _print(card: "ScoreCard | AuditCard") -> None:
+    """The table of a card and how it was measured."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mezzotint import page
+
     table = Table(box=None, pad_edge=False)
     for title in page.COLUMNS:
         table.add_column(title, justify="left" if title == "score" else "right")
@@ -168,7 +235,6 @@ def measure(
     Console().print(table)
     for line in page.protocol_lines(card):
         print(f"  {line}")
-    print(f"written to {place.folder / 'score.json'}")
 
 
 def board(runs: Path = Path("runs"), /, *, port: int = 6006) -> None:

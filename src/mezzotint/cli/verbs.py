@@ -16,6 +16,7 @@ for verb in (
     look.check,
     look.show,
     look.measure,
+    look.audit,
     use.generate,
     use.classify,
     use.reconstruct,
