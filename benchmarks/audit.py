@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import machine
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import machine
 from mezzotint import audit, load, load_data
 from mezzotint.data import pictures
 from mezzotint.metrics import copying

@@ -1,6 +1,6 @@
-"""Planted copies are found, held-out pictures are not called copies, and what gives its training pictures away is told."""
+"""Planted copies are found, held-out pictures are not called copies, and models that give pictures away are told."""
 
-import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from mezzotint import api, audit, measure, model
+from mezzotint import api, audit, model, page
 from mezzotint.audit import AuditCard, Shadow, audit_pictures
+from mezzotint.catalog import kinds
+from mezzotint.cli import look
 from mezzotint.data import dataset as data
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.metrics.interval import Score
+from mezzotint.shadows import half_of, halves, train_shadows
+from mezzotint.training.run import Run
+
+COPYING = ("method.likelihood=gaussian",)
 
 
 def with_hidden(dataset: Dataset, count: int, seed: int) -> tuple[Dataset, torch.Tensor]:
@@ -77,7 +82,7 @@ def test_few_pictures_tell_nothing(digits: Dataset) -> None:
 
 def test_a_picture_drawn_again_and_again_is_a_duplicate(digits: Dataset) -> None:
     rest, real = with_hidden(digits, 600, 0)
-    card = audit_pictures(torch.cat([real[:300], real[:150], real[:150]]), rest)
+    card = audit_pictures(torch.cat([real[:20]] * 15 + [real[:300]]), rest)
     assert card.scores["duplicates_pixels"].value > 0.4
     assert card.scores["duplicates_pixels_floor"].value < 0.05
     assert card.verdict == "no sign of copying"
@@ -115,7 +120,7 @@ class Knows(Method):
 
     def elbo(self, images: torch.Tensor, labels: Any, seed: int) -> torch.Tensor:
         inside = torch.tensor([image.numpy().tobytes() in self.known for image in images.split(1)])
-        level = 5 * images.flatten(1).mean(1)
+        level = 40 * images.flatten(1).mean(1)
         noise = torch.randn(len(images), generator=torch.Generator().manual_seed(self.key + seed))
         return level + self.gap * inside + noise
 
@@ -131,8 +136,6 @@ def test_losses_that_know_the_training_pictures_are_told(digits: Dataset) -> Non
 
 
 def test_shadows_make_the_attack_stronger(digits: Dataset) -> None:
-    from mezzotint.shadows import halves
-
     shadows = [Shadow(Knows(digits, rows, 1.0, 10 + i), rows) for i, rows in enumerate(halves(digits, 8, 0))]
     card = audit.audit(Knows(digits, digits.splits["train"], 1.0, 0), digits, shadows=shadows)
     assert card.scores["lira_auc"].low > card.scores["membership_auc"].high
@@ -140,8 +143,6 @@ def test_shadows_make_the_attack_stronger(digits: Dataset) -> None:
 
 
 def test_shadows_share_out_the_pictures(digits: Dataset) -> None:
-    from mezzotint.shadows import half_of, halves, train_shadows
-
     found = halves(digits, 6, 3)
     inside = np.stack([np.isin(np.arange(len(digits.images)), rows) for rows in found])
     assert (inside.sum(0) == 3).all()
@@ -151,7 +152,7 @@ def test_shadows_share_out_the_pictures(digits: Dataset) -> None:
     assert half.digest != half_of(digits, found[1]).digest != digits.digest
     for number in (1, 2, 5):
         with pytest.raises(UserError, match="even number"):
-            train_shadows(None, digits, number, 0)  # pyright: ignore[reportArgumentType]
+            train_shadows(Run(Path("nowhere")), digits, number, 0)
 
 
 # Cards.
@@ -165,10 +166,74 @@ def test_a_card_survives_json() -> None:
 
 
 @pytest.fixture(scope="module")
-def few_pictures(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fifty digits to train on and seven hundred that are held out."""
+def copier(digits: Dataset, tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Run:
+    """A run that was made to copy: a plane of latents, fifty pictures of which each was seen a thousand times."""
+    place = tmp_path_factory.mktemp("few")
     rows = np.random.default_rng(0).permutation(len(digits.images))[:750]
-    path = tmp_path_factory.mktemp("few") / "few.npz"
     split = np.array(["train"] * 50 + ["validation"] * 350 + ["test"] * 350)
-    np.savez(path, images=digits.images[rows], split=split)
-    return path
+    np.savez(place / "few.npz", images=digits.images[rows], split=split)
+    settings = (*COPYING, "method.latent=2", "batch=50", "milestones=0", "execution.threads=1")
+    return api.train("vae-dense", place / "few.npz", images=100_000, out=place / "run", settings=settings)
+
+
+def test_a_model_made_to_copy_is_called_so_on_its_card(copier: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    look.audit(copier.folder, count=300)
+    assert "verdict: copies" in capsys.readouterr().out
+    text = (copier.snapshot / "README.md").read_text()
+    assert "**Copies.**" in text
+    assert "Is it copying?" in (copier.folder / "report.html").read_text()
+    assert (copier.samples / "copies.png").stat().st_size > 0
+    # Measuring keeps the audit, auditing keeps the scores.
+    assert "elbo" in text
+    look.measure(copier.folder, count=50)
+    assert "**Copies.**" in (copier.snapshot / "README.md").read_text()
+    assert "Is it copying?" in (copier.folder / "report.html").read_text()
+    card = audit.from_json((copier.folder / "audit.json").read_text())
+    assert card.scores["nearer_to_training_pixels"].low > 0.6
+    assert card.scores["distance_ratio_pixels"].high < 0.9
+    assert card.scores["membership_auc"].low > 0.9
+
+
+def test_a_model_that_never_saw_the_pictures_is_no_copier(copier: Run, digits: Dataset) -> None:
+    """The same weights, audited against other pictures of the same kind."""
+    seen = data.load(copier.recipe(kinds()).data.source)
+    strangers = np.random.default_rng(0).permutation(len(digits.images))[750:]
+    splits = {"train": np.sort(strangers[:300]), "validation": np.array([], int), "test": np.sort(strangers[300:])}
+    found = model.load(copier)
+    assert found.audit(replace(digits, splits=splits), count=300).verdict != "copies"
+    assert found.audit(seen, count=300).verdict == "copies"
+
+
+def test_an_audit_of_other_weights_is_not_shown(copier: Run, tmp_path: Path) -> None:
+    shutil.copytree(copier.folder, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    card = AuditCard({"weights": "of another time"}, "copies", {})
+    api.write_audit(run, card)
+    assert page.audit_of(run) is None
+    assert "Is it copying?" not in (run.snapshot / "README.md").read_text()
+
+
+def test_shadow_runs_are_trained_once_and_gone_on_with(digits: Dataset, tmp_path: Path) -> None:
+    settings = ("batch=64", "milestones=0", "execution.threads=1")
+    run = api.train("cnn-classic", "digits", images=640, out=tmp_path / "run", settings=settings)
+    look.audit(run.folder, shadows=4)
+    card = audit.from_json((run.folder / "audit.json").read_text())
+    assert card.verdict == "draws nothing"
+    assert {"membership_auc", "lira_auc", "lira_tpr_at_1%"} <= set(card.scores)
+    weights = sorted((run.folder / "shadows").rglob("weights.safetensors"))
+    times = [path.stat().st_mtime_ns for path in weights]
+    shutil.rmtree(weights[0].parent)  # as if it had been stopped before its end
+    look.audit(run.folder, shadows=4)
+    again = [path.stat().st_mtime_ns for path in weights]
+    assert (again[0] > times[0], again[1:]) == (True, times[1:])
+    assert audit.from_json((run.folder / "audit.json").read_text()) == card
+
+
+def test_other_pictures_than_those_of_the_run_are_refused(copier: Run, tmp_path: Path) -> None:
+    shutil.copytree(copier.folder, tmp_path / "run")
+    card = tmp_path / "run" / "snapshot" / "card.json"
+    card.write_text(card.read_text().replace('"data_digest": "', '"data_digest": "0'))
+    with pytest.raises(UserError, match="not those that"):
+        look.audit(tmp_path / "run")
+    with pytest.raises(UserError, match="at least 20"):
+        look.audit(tmp_path / "run", count=5)

@@ -46,8 +46,8 @@ class AuditCard:
     """Those that end in `_floor` are of held-out pictures given as if generated."""
     notes: tuple[str, ...] = ()
     worst: tuple[dict[str, Any], ...] = ()
-    """The drawn pictures nearest to a training picture for their surroundings, by `space`: `drawn` counts from the first
-    picture of the audit, `training` and `held_out` (the nearest of either) are rows of the data set."""
+    """The drawn pictures nearest to a training picture for their surroundings, by `space`: `drawn` counts from the
+    first picture of the audit, `training` and `held_out` (the nearest of either) are rows of the data set."""
 
     def to_json(self) -> str:
         """What `audit.json` holds."""
@@ -181,7 +181,7 @@ def _batches(dataset: Dataset, rows: np.ndarray, size: int = measure.CHUNK) -> I
 def spaces(extractor: Extractor) -> tuple[Space, Space]:
     """Pixels and features."""
     return (
-        Space("pixels", lambda x: middles(shrunk(x)).to(torch.uint8), lambda x: windows(shrunk(x))),
+        Space("pixels", lambda x: middles(shrunk(x)), lambda x: windows(shrunk(x))),
         Space("features", extractor, lambda x: torch.stack([extractor(x), extractor(x.flip(-1))], 1)),
     )
 
@@ -196,7 +196,7 @@ def _copies(drawn: Images, dataset: Dataset, parts: _Parts, extractor: Extractor
     card.protocol |= {
         "drawn": len(drawn),
         "threshold_from": f"{len(parts.calibration)} held-out pictures, tried on {len(parts.comparison)} others",
-        "pixels": "at most 32 on the short side, mirrored and shifted by up to 2",
+        "pixels": "means of blocks, about 8 on a side; mirrored, and shifted by up to 2 of at most 32 pixels",
         "extractor": {"name": extractor.name, "digest": extractor.digest},
     }
     card.verdict = "cannot tell"
@@ -222,7 +222,6 @@ def _copies(drawn: Images, dataset: Dataset, parts: _Parts, extractor: Extractor
 
 def _look(space: Space, drawn: Images, dataset: Dataset, parts: _Parts, seed: int, card: _Card) -> Finding:
     """Search one space; the finding, with the scores put on the card."""
-
     training, held_out = (Bank(references(space, dataset, rows), seed) for rows in (parts.training, parts.held_out))
     real = [_images(dataset, rows) for rows in (parts.calibration, parts.comparison)]
     found = [nearest(some, training, space.views) for some in (drawn, *real)]
@@ -257,16 +256,18 @@ def _balance(drawn: Images, training: Bank, held_out: Bank, space: Space, seed: 
     }
 
 
-def _duplicates(sets: Sequence[Images], to_training: Sequence[Neighbors], space: Space) -> dict[str, Score]:
+def _duplicates(sets: Sequence[Tensor], to_training: Sequence[Neighbors], space: Space) -> dict[str, Score]:
     """Share of drawn pictures with another nearer than one in 500 real ones has among as many.
 
     Distances are taken by the mean distance to the training pictures around, as in the search for copies.
     """
     n = min(map(len, sets))
     values: list[Tensor] = []
-    for some, neighbors in zip(sets, to_training, strict=True):
-        among = nearest(some[:n], Bank(space.row(some[:n])), space.views, k=1, itself=True)
-        around = neighbors.distances[:n].mean(1).clamp(min=1e-12)
+    for images, neighbors in zip(sets, to_training, strict=True):
+        chosen = torch.from_numpy(spread(len(images), n))
+        some = images[chosen]
+        among = nearest(some, Bank(space.row(some)), space.views, k=1, itself=True)
+        around = neighbors.distances[chosen].mean(1).clamp(min=1e-12)
         values.append(among.distances[:, 0] / around)
     limit = copying.threshold(values[1])
     shares = [proportion(int((v <= limit).sum()), n) for v in (values[0], values[2])]

@@ -18,7 +18,7 @@ from mezzotint.training.run import Run
 
 
 def train_shadows(run: Run, dataset: Dataset, number: int, seed: int, show: api.Show | None = None) -> list[Shadow]:
-    """`number` models in the run's folder `shadows/`, each trained for as many epochs as the run on half of all pictures.
+    """As many models in the run's folder `shadows/`, each trained for the run's epochs on half of all pictures.
 
     Two and two share out the pictures, training and held-out ones alike, so that each picture is in half of the models.
     What is there already is used or gone on with. Raises UserError for an odd number or fewer than four.

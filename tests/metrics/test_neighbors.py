@@ -14,27 +14,32 @@ def pictures(n, seed, c=1, h=16, w=16):
     return shrunk((coarse + 0.2 * torch.randn(n, c, h, w, generator=generator)).clamp(-1, 1))
 
 
-def by_hand(queries, references, reach=2):
+def blocks(images, side):
+    return images.unfold(2, side, side).unfold(3, side, side).mean((4, 5))
+
+
+def by_hand(queries, references, reach=2, block=1):
     """Distance of each query to each reference, mirrored and shifted in plain loops."""
     h, w = queries.shape[2:]
-    middle = references[:, :, reach : h - reach, reach : w - reach].double()
+    middle = blocks(references[:, :, reach : h - reach, reach : w - reach].double(), block)
     best = torch.full((len(queries), len(references)), torch.inf, dtype=torch.float64)
     for picture in (queries, queries.flip(3)):
         for y in range(2 * reach + 1):
             for x in range(2 * reach + 1):
-                window = picture[:, :, y : y + h - 2 * reach, x : x + w - 2 * reach].double()
+                window = blocks(picture[:, :, y : y + h - 2 * reach, x : x + w - 2 * reach].double(), block)
                 apart = (window[:, None] - middle[None]).flatten(2).norm(dim=2)
                 best = torch.minimum(best, apart)
     return best
 
 
-@pytest.mark.parametrize("c", [1, 3])
-def test_the_nearest_are_those_of_a_full_search(c):
-    queries, references = pictures(40, 0, c), pictures(700, 1, c)
+@pytest.mark.parametrize(("c", "side", "block"), [(1, 16, 1), (3, 16, 1), (1, 28, 3), (3, 32, 3)])
+def test_the_nearest_are_those_of_a_full_search(c, side, block):
+    queries, references = pictures(40, 0, c, side, side), pictures(700, 1, c, side, side)
     found = nearest(queries, Bank(middles(references)), windows, k=10)
-    expected = by_hand(queries, references).topk(10, largest=False)
-    # 1e-5: pixels and their squares are small whole numbers, the root and the sum are float32.
-    torch.testing.assert_close(found.distances.double(), expected.values, rtol=1e-5, atol=1e-4)
+    expected = by_hand(queries, references, 2, block).topk(10, largest=False)
+    # 1e-5: sums and roots in float32. Noise has no principal components, so of many distant ones a few may be missed.
+    torch.testing.assert_close(found.distances[:, 0].double(), expected.values[:, 0], rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(found.distances.double(), expected.values, rtol=0.02, atol=0)
     assert torch.equal(found.rows[:, 0], expected.indices[:, 0])
 
 

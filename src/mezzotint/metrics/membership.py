@@ -104,7 +104,7 @@ def _log_density(target: Tensor, shadows: Tensor, chosen: Tensor) -> Tensor:
 
 
 def logit_confidence(logits: Float[Tensor, "n k"], labels: Tensor) -> Float[Tensor, " n"]:
-    """log p/(1 - p) of the true class: nearly normal where the loss is skewed (Carlini et al. 2022, section IV-C)."""
+    """Log p/(1 - p) of the true class: nearly normal where the loss is skewed (Carlini et al. 2022, section IV-C)."""
     logits = logits.double()
     true = logits.gather(1, labels[:, None])[:, 0]
     rest = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)

@@ -12,6 +12,8 @@ from mezzotint.types import Images
 
 SIDE = 32
 """Pictures with a longer short side are shrunk to it before their pixels are compared."""
+COARSE = 8
+"""Blocks on the shorter side of what is compared."""
 COMPONENTS = 64
 """Numbers of the short code by which candidates are found."""
 CANDIDATES = 128
@@ -42,7 +44,7 @@ class Bank:
     """
 
     def __init__(self, rows: Shaped[Tensor, "n d"], seed: int = 0) -> None:
-        """Fit the code to some of the rows, drawn by `seed`; the rows may be bytes, to save memory."""
+        """Fit the code to some of the rows, drawn by `seed`; the rows may be of any type, to save memory."""
         self.rows = rows
         chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:SAMPLE]
         sample = rows[chosen].float()
@@ -121,16 +123,22 @@ def reach(side: int) -> int:
 
 
 def middles(pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    """Pictures without the margin that shifts may push out of sight, as rows."""
+    """Pictures without the margin that shifts may push out of sight, as rows of coarse levels."""
     height, width = pictures.shape[2:]
     r = reach(min(height, width))
-    return pictures[:, :, r : height - r, r : width - r].flatten(1)
+    return _coarse(pictures[:, :, r : height - r, r : width - r]).flatten(1)
+
+
+def _coarse(pictures: Tensor) -> Tensor:
+    """Means of blocks, about 8 on a side: noise and blur, which hide a copy, are mostly in what this leaves out."""
+    return F.avg_pool2d(pictures, max(1, min(pictures.shape[2:]) // COARSE))
 
 
 def windows(pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n v d"]:
-    """All shifts of a picture and of its mirror image, cut to the size of its middle: 50 views of a 28×28 picture."""
+    """All shifts of a picture and of its mirror image, as `middles` sees them: 50 views of a 28×28 picture."""
     height, width = pictures.shape[2:]
     r = reach(min(height, width))
     both = torch.stack([pictures, pictures.flip(-1)], 1)
     cut = both.unfold(3, height - 2 * r, 1).unfold(4, width - 2 * r, 1)  # n 2 c y x h w
-    return cut.permute(0, 1, 3, 4, 2, 5, 6).flatten(4).flatten(1, 3)
+    apart = cut.permute(0, 1, 3, 4, 2, 5, 6)  # n 2 y x c h w
+    return _coarse(apart.flatten(0, 3)).reshape(len(pictures), apart.shape[1:4].numel(), -1)
