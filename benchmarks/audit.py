@@ -7,6 +7,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import machine
 from mezzotint import audit, load, load_data
 from mezzotint.data import pictures
 from mezzotint.metrics import copying
-from mezzotint.metrics.copying import closeness, find_copies
+from mezzotint.metrics.copying import find_copies
 from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.metrics.neighbors import Bank, Neighbors, nearest
 from mezzotint.types import Images
@@ -71,6 +72,18 @@ def saved(images: Images) -> Images:
     return pictures.to_float(pictures.to_uint8(images))
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was found in one space."""
+
+    real: dict[str, Neighbors]
+    """Training neighbors of the pictures that set and that try the threshold."""
+    training: dict[str, Neighbors]
+    """Training neighbors of what is given as if generated, by its kind."""
+    held_out: dict[str, Neighbors]
+    sizes: tuple[int, int]
+
+
 def study(name: str, seed: int, extractor: Extractor | None) -> dict[str, object]:
     """One seed: which training pictures are hidden and given as if generated, which held-out ones set the threshold."""
     dataset = load_data(name)
@@ -86,50 +99,53 @@ def study(name: str, seed: int, extractor: Extractor | None) -> dict[str, object
     seconds, found = {}, {}
     for space in spaces:
         began = time.perf_counter()
-        bank = Bank(audit.references(space, dataset, training), seed)
-        found[space.name] = [nearest(some, bank, space.views) for some in real]
+        bank, others = (Bank(audit.references(space, dataset, rows), seed) for rows in (training, held_out))
+        sets = {"real": real[0], **copies}
+        found[space.name] = Found(
+            {"calibration": nearest(real[1], bank, space.views), "comparison": nearest(real[2], bank, space.views)},
+            {kind: nearest(some, bank, space.views) for kind, some in sets.items()},
+            {kind: nearest(some, others, space.views, k=1) for kind, some in sets.items()},
+            (len(bank), len(others)),
+        )
         seconds[space.name] = time.perf_counter() - began
-        found[space.name] += [nearest(some, bank, space.views) for some in copies.values()]
     labels = None if dataset.labels is None else dataset.labels[hidden]
+    everything = torch.arange(COUNT)
+    word, p = judged(found, "real", everything, everything[:0])
     return {
         "seed": seed,
         "seconds": {space: round(s, 1) for space, s in seconds.items()},
-        "power": {kind: power(found, 3 + i, rng) for i, kind in enumerate(copies)},
-        "real": {"verdict": judged(found, found_real(found))[0], "p": judged(found, found_real(found))[1]},
+        "power": {kind: power(found, kind, rng) for kind in copies},
+        "real": {"verdict": word, "p": p},
         "real_of_one_class": one_class(found, labels),
     }
 
 
-def found_real(found: dict[str, list[Neighbors]]) -> dict[str, tuple[Tensor, Tensor]]:
-    return {space: (closeness(f[0]), f[0].rows[:, 0]) for space, f in found.items()}
+def chosen(neighbors: Neighbors, rows: Tensor) -> Neighbors:
+    return Neighbors(neighbors.distances[rows], neighbors.rows[rows])
 
 
-def judged(
-    found: dict[str, list[Neighbors]], generated: dict[str, tuple[Tensor, Tensor]]
-) -> tuple[str, dict[str, float]]:
-    """The verdict, and p in each space."""
-    findings = {
-        space: find_copies(*generated[space], closeness(f[1]), closeness(f[2]), f[2].rows[:, 0])
-        for space, f in found.items()
-    }
-    return copying.verdict(list(findings.values())), {space: f.p for space, f in findings.items()}
+def both(a: Neighbors, b: Neighbors) -> Neighbors:
+    return Neighbors(torch.cat([a.distances, b.distances]), torch.cat([a.rows, b.rows]))
 
 
-def power(found: dict[str, list[Neighbors]], place: int, rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """By share the plantings that are called copies, in either space, in pixels and in features."""
+def judged(found: dict[str, Found], kind: str, real: Tensor, copies: Tensor) -> tuple[str, dict[str, float]]:
+    """Verdict and p in each space on some of the real pictures and some of the copies of a kind, as if generated."""
+    findings = {}
+    for space, f in found.items():
+        ours, theirs = (both(chosen(s["real"], real), chosen(s[kind], copies)) for s in (f.training, f.held_out))
+        findings[space] = find_copies(ours, theirs, f.real["calibration"], f.real["comparison"], f.sizes)
+    return copying.verdict(list(findings.values())), {space: x.p for space, x in findings.items()}
+
+
+def power(found: dict[str, Found], kind: str, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """By share the plantings that are called copies, and those that are in pixels alone and in features alone."""
     results = {}
     for share in SHARES:
         copies = round(share * COUNT)
         called, in_space = 0, dict.fromkeys(found, 0)
         for _ in range(MIXES):
-            chosen = torch.from_numpy(rng.choice(POOL, copies, replace=False))
-            replaced = torch.from_numpy(rng.choice(COUNT, copies, replace=False))
-            generated = {}
-            for space, f in found.items():
-                close, rows = closeness(f[0]), f[0].rows[:, 0].clone()
-                close[replaced], rows[replaced] = closeness(f[place])[chosen], f[place].rows[:, 0][chosen]
-                generated[space] = close, rows
-            word, p = judged(found, generated)
+            kept, planted = (torch.from_numpy(rng.permutation(n)) for n in (COUNT, POOL))
+            word, p = judged(found, kind, kept[copies:], planted[:copies])
             called += word == "copies"
             for space in found:
                 in_space[space] += p[space] < copying.LEVEL
@@ -137,13 +153,12 @@ def power(found: dict[str, list[Neighbors]], place: int, rng: np.random.Generato
     return results
 
 
-def one_class(found: dict[str, list[Neighbors]], labels: np.ndarray | None) -> dict[str, str]:
+def one_class(found: dict[str, Found], labels: np.ndarray | None) -> dict[str, str]:
     """Real pictures of a single class as if generated: a generator that has lost all others but copies nothing."""
     words = {}
     for label in sorted(set(labels.tolist())) if labels is not None else []:
         rows = torch.from_numpy(np.flatnonzero(labels == label))
-        chosen = {space: (close[rows], near[rows]) for space, (close, near) in found_real(found).items()}
-        words[str(label)] = judged(found, chosen)[0]
+        words[str(label)] = judged(found, "real", rows, rows[:0])[0]
     return words
 
 

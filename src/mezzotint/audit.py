@@ -225,16 +225,10 @@ def _look(space: Space, drawn: Images, dataset: Dataset, parts: _Parts, seed: in
     training, held_out = (Bank(references(space, dataset, rows), seed) for rows in (parts.training, parts.held_out))
     real = [_images(dataset, rows) for rows in (parts.calibration, parts.comparison)]
     found = [nearest(some, training, space.views) for some in (drawn, *real)]
-    finding = copying.find_copies(
-        copying.closeness(found[0]),
-        found[0].rows[:, 0],
-        copying.closeness(found[1]),
-        copying.closeness(found[2]),
-        found[2].rows[:, 0],
-    )
+    apart = nearest(drawn, held_out, space.views, k=1)
+    finding = copying.find_copies(found[0], apart, found[1], found[2], (len(training), len(held_out)))
     card.scores[f"near_copies_{space.name}"] = finding.share
     card.scores[f"near_copies_{space.name}_floor"] = finding.floor
-    apart = nearest(drawn, held_out, space.views)
     card.scores |= _balance(drawn, training, held_out, space, seed)
     card.scores |= _duplicates([drawn, *real], found, space)
     card.worst += _worst(found[0], apart, parts, space)
@@ -372,6 +366,12 @@ def sentences(card: AuditCard) -> list[str]:
             told.append(
                 f"In {space} {_percent(share)} of {share.n:,} drawn pictures are near-copies of training pictures; of "
                 f"held-out pictures, which cannot be copies, {_percent(floor)}."
+            )
+        nearer = card.scores.get(f"nearer_to_training_{space}")
+        if nearer:
+            told.append(
+                f"Of equal numbers of training and held-out pictures, the nearest to a drawn one is a training picture "
+                f"in {_percent(nearer)}; 50 % would be so by chance."
             )
     for name, attack in (("membership", "its losses"), ("lira", "its losses and those of shadow runs")):
         area, hits = (card.scores.get(f"{name}_{key}") for key in ("auc", "tpr_at_1%"))

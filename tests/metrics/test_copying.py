@@ -56,22 +56,37 @@ def test_the_first_of_each(values):
     assert first_of_each(torch.tensor(values, dtype=torch.int64)).tolist() == expected.tolist()
 
 
-def found_among(copies, n=1000, held_out=1000, same=False):
+def neighbors(values, rows=None):
+    """Neighbors of the given closeness: the mean distance is 1 up to the share of the nearest."""
+    distances = torch.ones(len(values), 50, dtype=torch.float64)
+    distances[:, 0] = values * 49 / (50 - values)
+    found = torch.arange(len(values)) if rows is None else rows
+    return Neighbors(distances, found[:, None].expand(-1, 50))
+
+
+def found_among(copies, n=1000, held_out=1000, training=5000, same=False):
     generated = uniform(n, 1)
     generated[:copies] = 0.01
-    rows = torch.zeros(n, dtype=torch.int64) if same else torch.arange(n)
-    return find_copies(generated, rows, uniform(held_out, 2), uniform(held_out, 3), torch.arange(held_out))
+    rows = torch.zeros(n, dtype=torch.int64) if same else None
+    apart = neighbors(uniform(n, 4))
+    real = [neighbors(uniform(held_out, seed)) for seed in (2, 3)]
+    return find_copies(neighbors(generated, rows), apart, *real, (training, held_out))
+
+
+def test_neighbors_of_a_closeness_have_it():
+    values = uniform(20, 0)
+    torch.testing.assert_close(closeness(neighbors(values)), values)
 
 
 def test_copies_are_found_and_counted():
     finding = found_among(30)
     assert copying.verdict([finding]) == "copies"
     assert finding.share.low <= 0.03 <= finding.share.high
-    assert finding.flagged[:30].all()
     assert finding.floor.value < 0.01
+    others = round(finding.floor.value * 1000)
     needed = round(finding.detectable * 1000)
-    assert fisher(needed, 1000, int(finding.floor.value * 1000), 1000) < copying.LEVEL
-    assert fisher(needed - 1, 1000, int(finding.floor.value * 1000), 1000) >= copying.LEVEL
+    assert fisher(needed, 1000, others, 1000) < copying.LEVEL / 2
+    assert fisher(needed - 1, 1000, others, 1000) >= copying.LEVEL / 2
 
 
 def test_what_is_near_by_chance_is_no_copy():
@@ -89,15 +104,38 @@ def test_too_few_held_out_pictures_tell_nothing():
     finding = found_among(0, held_out=10)
     assert finding.detectable > copying.LARGE
     assert copying.verdict([finding]) == "cannot tell"
+    assert copying.verdict([found_among(900, held_out=10)]) == "copies"
+
+
+def test_many_held_out_pictures_make_few_copies_of_few_telling():
+    """Of fifty training and a thousand held-out pictures, three copied ones are not training pictures by chance."""
+    finding = found_among(3, n=100, training=50)
+    assert finding.detectable == 0.03
+    assert copying.verdict([finding]) == "copies"
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 1000), st.integers(1, 1000))
+def test_sides_agree_with_scipy(training, held_out, n, m):
+    expected = stats.binom.sf(training - 1, training + held_out, n / (n + m))
+    assert copying.sides(training, held_out, (n, m)) == pytest.approx(expected, rel=1e-8)
+
+
+def test_copied_pictures_are_counted_once_on_their_side():
+    ours = neighbors(torch.tensor([0.01, 0.01, 0.02, 0.9, 0.5]), torch.tensor([7, 7, 8, 9, 9]))
+    theirs = neighbors(torch.tensor([0.8, 0.8, 0.01, 0.9, 0.02]), torch.tensor([1, 2, 3, 4, 3]))
+    assert copying.copied_on_either_side(ours, theirs, 0.1) == (1, 1)
 
 
 def test_false_verdicts_are_as_rare_as_promised():
     """Exchangeable pictures: p falls below any level at most so often."""
-    values = [uniform(900, seed, 0.0) for seed in range(300)]
-    rows = torch.arange(300)
-    p = np.array([find_copies(v[:300], rows, v[300:600], v[600:], rows).p for v in values])
+    sizes = (300, 300)
+    p = []
+    for seed in range(300):
+        parts = [neighbors(uniform(300, 4 * seed + i, 0.0)) for i in range(4)]
+        p.append(find_copies(*parts, sizes).p)
     for level in (0.01, 0.05, 0.2):
-        assert (p <= level).mean() <= level + 3 * math.sqrt(level / 300)
+        assert (np.array(p) <= level).mean() <= level + 3 * math.sqrt(level / 300)
 
 
 def test_the_share_of_nearer_pictures_knows_of_shared_neighbors():
