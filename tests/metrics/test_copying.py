@@ -69,7 +69,7 @@ def found_among(copies, n=1000, held_out=1000, training=5000, same=False):
     generated[:copies] = 0.01
     rows = torch.zeros(n, dtype=torch.int64) if same else None
     apart = neighbors(uniform(n, 4))
-    real = [neighbors(uniform(held_out, seed)) for seed in (2, 3)]
+    real = [neighbors(uniform(held_out, seed), torch.arange(held_out) + first) for seed, first in ((2, 0), (3, 10_000))]
     return find_copies(neighbors(generated, rows), apart, *real, (training, held_out))
 
 
@@ -83,10 +83,14 @@ def test_copies_are_found_and_counted():
     assert copying.verdict([finding]) == "copies"
     assert finding.share.low <= 0.03 <= finding.share.high
     assert finding.floor.value < 0.01
-    others = round(finding.floor.value * 1000)
-    needed = round(finding.detectable * 1000)
-    assert fisher(needed, 1000, others, 1000) < copying.LEVEL / 2
-    assert fisher(needed - 1, 1000, others, 1000) >= copying.LEVEL / 2
+    few = round(finding.detectable * 1000)
+    assert copying.verdict([found_among(few + 3)]) == "copies"
+    assert copying.verdict([found_among(few - 3)]) == "no sign of copying"
+
+
+def test_real_pictures_come_first_where_all_are_equally_close():
+    assert copying.among_closest(torch.zeros(10), torch.zeros(5), 8) == 3
+    assert copying.among_closest(torch.zeros(10), torch.ones(5), 8) == 8
 
 
 def test_what_is_near_by_chance_is_no_copy():
@@ -104,7 +108,7 @@ def test_too_few_held_out_pictures_tell_nothing():
     finding = found_among(0, held_out=10)
     assert finding.detectable > copying.LARGE
     assert copying.verdict([finding]) == "cannot tell"
-    assert copying.verdict([found_among(900, held_out=10)]) == "copies"
+    assert copying.verdict([found_among(900, held_out=10, training=200)]) == "copies"
 
 
 def test_many_held_out_pictures_make_few_copies_of_few_telling():
@@ -132,7 +136,7 @@ def test_false_verdicts_are_as_rare_as_promised():
     sizes = (300, 300)
     p = []
     for seed in range(300):
-        parts = [neighbors(uniform(300, 4 * seed + i, 0.0)) for i in range(4)]
+        parts = [neighbors(uniform(300, 4 * seed + i, 0.0), torch.arange(300) + 300 * i) for i in range(4)]
         p.append(find_copies(*parts, sizes).p)
     for level in (0.01, 0.05, 0.2):
         assert (np.array(p) <= level).mean() <= level + 3 * math.sqrt(level / 300)

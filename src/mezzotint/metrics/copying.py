@@ -15,6 +15,8 @@ from mezzotint.metrics.neighbors import Neighbors
 
 ALARM = 1 / 500
 """Share of held-out pictures that the threshold may flag."""
+CLOSEST = 30
+"""Of generated and held-out pictures together, so many (but at most a tenth) would hold the copies."""
 LEVEL = 1e-3
 """Probability of finding copies in one space where there are none; an audit looks into two."""
 LARGE = 0.1
@@ -69,26 +71,43 @@ def find_copies(
 
     `generated`, `calibration` and `comparison` are the training neighbors of generated and of held-out pictures;
     `held_out` are the held-out neighbors of the generated ones; `sizes` are the numbers of training and held-out
-    pictures. The threshold comes from the calibrating pictures. Fisher's test compares the share of near-copies with
-    that of the comparing pictures; it sees few copies among many training pictures. The test of sides asks whether
-    near-copies of real pictures are near-copies of training pictures more often than the numbers of both let expect;
-    it needs few held-out pictures, and a generator that draws but some kinds of pictures does not deceive it. Several
-    pictures near the same real picture count once in both.
+    pictures. The test of ranks asks whether generated pictures are too many among the 30 closest of all those
+    pictures together; it sees few copies among many training pictures. The test of sides asks whether near-copies of
+    real pictures are near-copies of training pictures more often than the numbers of both let expect; it needs few
+    held-out pictures, and a generator that draws but some kinds of pictures does not deceive it. Several pictures near
+    the same real picture count once in both. The threshold of the shares comes from the calibrating pictures.
     """
     limit = threshold(closeness(calibration))
-    flagged, alarms = closeness(generated) <= limit, closeness(comparison) <= limit
-    once, others = flagged[first_of_each(generated.rows[:, 0])], alarms[first_of_each(comparison.rows[:, 0])]
-    by_chance = int(others.sum()), len(others)
-    by_share = fisher(int(once.sum()), len(once), *by_chance)
+    drawn, real = (closeness(n)[first_of_each(n.rows[:, 0])] for n in (generated, _both(calibration, comparison)))
+    count = min(CLOSEST, (len(drawn) + len(real)) // 10)
+    hits = among_closest(drawn, real, count)
+    by_rank = fisher(hits, len(drawn), count - hits, len(real))
     by_side = sides(*copied_on_either_side(generated, held_out, limit), sizes)
-    enough = next((k for k in range(1, len(once) + 1) if fisher(k, len(once), *by_chance) < level / 2), math.inf)
-    alone = next((k for k in range(1, len(once) + 1) if sides(k, 0, sizes) < level / 2), math.inf)
+    shares = (int((closeness(n) <= limit).sum()) for n in (generated, comparison))
     return Finding(
-        proportion(int(flagged.sum()), len(flagged)),
-        proportion(int(alarms.sum()), len(alarms)),
-        min(1.0, 2 * min(by_share, by_side)),
-        min(enough / max(len(once), 1), alone / len(flagged)),
+        *(proportion(hits, len(n.rows)) for hits, n in zip(shares, (generated, comparison), strict=True)),
+        p=min(1.0, 2 * min(by_rank, by_side)),
+        detectable=_detectable(len(drawn), len(real), count, sizes, level / 2) / max(1, len(drawn)),
     )
+
+
+def _both(a: Neighbors, b: Neighbors) -> Neighbors:
+    return Neighbors(torch.cat([a.distances, b.distances]), torch.cat([a.rows, b.rows]))
+
+
+def among_closest(generated: Float[Tensor, " n"], real: Float[Tensor, " m"], count: int) -> int:
+    """How many of the `count` closest pictures are generated; of equally close ones the real come first."""
+    order = torch.cat([real, generated]).argsort(stable=True)[:count]
+    return int((order >= len(real)).sum())
+
+
+def _detectable(n: int, m: int, count: int, sizes: tuple[int, int], level: float) -> float:
+    """Copies of different pictures that are significant when all else is as by chance; infinite where none are."""
+    for copies in range(1, n + 1):
+        hits = min(count, copies + round(max(0, count - copies) * n / (n + m)))
+        if min(fisher(hits, n, count - hits, m), sides(copies, 0, sizes)) < level:
+            return copies
+    return math.inf
 
 
 def copied_on_either_side(training: Neighbors, held_out: Neighbors, limit: float) -> tuple[int, int]:

@@ -20,7 +20,7 @@ CANDIDATES = 128
 """Reference pictures whose distances are taken in full."""
 SAMPLE = 4096
 """Reference pictures that the short code is fitted to."""
-QUERIES, REFERENCES = 16, 2048
+QUERIES, REFERENCES = 16, 512
 """Pictures compared at a time: tables of a few megabytes stay in the cache."""
 
 Views = Callable[[Tensor], Float[Tensor, "q v d"]]
@@ -53,8 +53,8 @@ class Bank:
         order = torch.linalg.eigh(deviations.T @ deviations).eigenvectors.flip(1)
         self.basis = order[:, :COMPONENTS].contiguous()
         codes = torch.cat([self.code(part.float()) for part in rows.split(REFERENCES)])
-        # Products with these rows are |code|² - 2 (code · other): a distance but for what its query adds.
-        self._keys = torch.cat([-2 * codes, codes.square().sum(1, keepdim=True)], 1)
+        # Products of these rows with (other, 1, |other|²) are squared distances.
+        self._keys = torch.cat([-2 * codes, codes.square().sum(1, keepdim=True), torch.ones(len(codes), 1)], 1)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,10 +69,9 @@ class Bank:
     def bounds(self, views: Float[Tensor, "q v d"]) -> Float[Tensor, "q n"]:
         """Squared lower bounds of the distance of each query's best view to each reference."""
         codes = self.code(views.flatten(0, 1))
-        asked = torch.cat([codes, torch.ones(len(codes), 1)], 1)
-        own = codes.square().sum(1).view(*views.shape[:2], 1)
+        asked = torch.cat([codes, torch.ones(len(codes), 1), codes.square().sum(1, keepdim=True)], 1)
         tables = ((asked @ part.T).view(*views.shape[:2], -1) for part in self._keys.split(REFERENCES))
-        return torch.cat([table.add_(own).amin(1) for table in tables], 1).clamp_(min=0)
+        return torch.cat([table.amin(1) for table in tables], 1).clamp_(min=0)
 
 
 def nearest(queries: Tensor, bank: Bank, views: Views, k: int = 50, *, itself: bool = False) -> Neighbors:
