@@ -373,7 +373,7 @@ def sentences(card: AuditCard) -> list[str]:
                 f"Of equal numbers of training and held-out pictures, the nearest to a drawn one is a training picture "
                 f"in {_percent(nearer)}; 50 % would be so by chance."
             )
-    for name, attack in (("membership", "its losses"), ("lira", "its losses and those of shadow runs")):
+    for name, attack in (("membership", "what the model knows of them"), ("lira", "comparison with shadow runs")):
         area, hits = (card.scores.get(f"{name}_{key}") for key in ("auc", "tpr_at_1%"))
         if area and hits:
             can = "can be told from others" if area.low > 0.5 else "cannot be told from others"

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mezzotint.cli.make import Crop
+from mezzotint.cli.make import Crop, _Bar
 from mezzotint.cli.use import AsJson
 from mezzotint.errors import UserError
 
@@ -204,7 +204,8 @@ def audit(
     dataset = api.load_data(model.recipe)
     if dataset.digest != model.card["data_digest"]:
         raise UserError(f"the pictures in {model.recipe.data.source} are not those that {run} was trained on")
-    trained = train_shadows(place, dataset, shadows, seed) if shadows else []
+    with _Bar() as bar:
+        trained = train_shadows(place, dataset, shadows, seed, bar.show) if shadows else []
     card = model.audit(dataset, count=count, features=ruler, shadows=trained, seed=seed)
     sheet = auditing.worst_sheet(model.method, dataset, card)
     if sheet is not None:
