@@ -20,6 +20,7 @@ def main() -> None:
     part("startup.py", "--out", str(RESULTS / "startup.json"))
     part("data.py", "--out", str(RESULTS / "data.json"))
     part("frechet.py", "--out", str(RESULTS / "frechet.json"))
+    part("audit.py", "--out", str(RESULTS / "audit-power.json"))
     part("neighbor.py", "--out", str(RESULTS / "neighbor.json"))
     runs = HERE.parent / "runs" / "benchmarks"
     part("quality.py", "cnn", "--keep", str(runs), "--out", str(RESULTS / "quality-cnn.jsonl"))

@@ -90,12 +90,13 @@ def test_a_picture_drawn_again_and_again_is_a_duplicate(digits: Dataset) -> None
 
 @pytest.mark.slow
 @pytest.mark.fashion
-@pytest.mark.parametrize("seed", range(2))
-def test_one_percent_of_planted_copies_is_found_among_two_thousand(seed: int, cache_folder: Path) -> None:
+def test_one_percent_of_planted_copies_is_found_among_two_thousand(cache_folder: Path) -> None:
+    """A third of the training pictures, for time; `benchmarks/audit.py` takes all of them, many times."""
     fashion = data.load("fashion-mnist", cache_folder=cache_folder)
-    rest, real = with_hidden(fashion, 2000, seed)
-    assert audit_pictures(planted(rest, real, 20, seed, reach=2), rest, seed=seed).verdict == "copies"
-    assert audit_pictures(real, rest, seed=seed).verdict == "no sign of copying"
+    third = replace(fashion, splits={**fashion.splits, "train": fashion.splits["train"][::3]})
+    rest, real = with_hidden(third, 2000, 0)
+    assert audit_pictures(planted(rest, real, 20, 0, reach=2), rest).verdict == "copies"
+    assert audit_pictures(real, rest).verdict == "no sign of copying"
 
 
 # Membership.
