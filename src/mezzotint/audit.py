@@ -213,7 +213,7 @@ def _copies(drawn: Images, dataset: Dataset, parts: _Parts, extractor: Extractor
     card.protocol["p"] = ", ".join(f"{f.p:.2g}" for f in findings)
     least = min(f.detectable for f in findings)
     card.notes.append(
-        f"copies are found from a share of about {least:.2%} on"
+        f"exact copies are found from a share of about {least:.2%} on"
         if least <= 1
         else "no share of copies could be told from chance: there are too few held-out pictures, or all drawn ones "
         "are near the same few training pictures"

@@ -61,12 +61,11 @@ def simulated(n, shadows, gap, seed):
 
 @pytest.mark.parametrize("shadows", [4, 16, 64])
 def test_likelihood_ratios_of_normal_confidences_known_answer(shadows):
-    """With s/2 shadows either way the best test is the difference from the two means, whose noise they add to:
-    the score is a line in 2x - in - out, normal with a spread of √(4 + 4/s·2) about ±gap."""
+    """With equal variances the log of the ratio is (in - out)(2x - in - out)/2σ², and in, out are means of s/2 normal
+    numbers: its distribution is simulated from that formula."""
     gap, n = 2.0, 20_000
     target, others, inside = simulated(n, shadows, gap, 5)
     ratio = likelihood_ratio(target, others, inside)
-    # log-ratio = (in - out)(2x - in - out) / 2σ²: its distribution by simulation of the formula itself.
     rng = np.random.default_rng(0)
     per = shadows / 2
     means = [rng.normal(c, 1 / math.sqrt(per), (2, 200_000)) for c in (gap, 0.0)]
