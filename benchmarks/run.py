@@ -23,6 +23,8 @@ def main() -> None:
     script("startup.py", "--out", str(RESULTS / "startup.json"))
     script("data.py", "--out", str(RESULTS / "data.json"))
     script("frechet.py", "--out", str(RESULTS / "frechet.json"))
+    script("audit.py", "--out", str(RESULTS / "audit-power.json"))
+    script("measuring.py", "--out", str(RESULTS / "measuring.json"))
     script("neighbor.py", "--out", str(RESULTS / "neighbor.json"))
     league("cnn", [1, 3, 10], seeds=3)
     for recipe, minutes in MINUTES.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint import cas, catalog, measure, page, scorecard, snapshot
+from mezzotint.audit import AuditCard
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
@@ -189,10 +190,26 @@ def facts_of(training: Training) -> dict[str, Any]:
 
 
 def write_card(run: Run, card: ScoreCard) -> None:
-    """Put the score card into the run and onto the model's page."""
+    """Put the score card into the run and onto the model's page, beside what an audit found."""
     scorecard.write(run.folder, card)
+    _write_page(run, card)
+
+
+def write_audit(run: Run, card: AuditCard) -> None:
+    """Put the audit into the run and onto the model's page, beside the scores."""
+    write_whole(run.folder / "audit.json", card.to_json())
+    _write_page(run, scores_of(run))
+
+
+def scores_of(run: Run) -> ScoreCard | None:
+    """The run's score card, where it has been measured."""
+    return scorecard.read(run.folder) if (run.folder / "score.json").is_file() else None
+
+
+def _write_page(run: Run, card: ScoreCard | None) -> None:
     stored = snapshot.load(run.snapshot, catalog.kinds())
-    write_whole(run.snapshot / "README.md", page.model_card(stored.recipe, card, stored.card))
+    page_text = page.model_card(stored.recipe, card, stored.card, page.audit_of(run))
+    write_whole(run.snapshot / "README.md", page_text)
 
 
 def remeasure(

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mezzotint import extractors, measure, snapshot
+from mezzotint import audit, extractors, measure, snapshot
+from mezzotint.audit import AuditCard, Shadow
 from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
 from mezzotint.data.dataset import Dataset
@@ -127,11 +128,7 @@ class Model:
 
         `features` is a recogniser, or what `extractor` gives, in whose features distances are measured.
         """
-        if dataset.spec.shape != self.spec.shape:
-            raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
-        by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
-        if by_class and dataset.classes != self.spec.classes:
-            raise UserError("the classes of the data are not those that the model was trained on")
+        self._check_fit(dataset)
         return measure.measure(
             self.method,
             dataset,
@@ -141,6 +138,34 @@ class Model:
             seed=seed,
             weights=self._stored.digest,
         )
+
+    def audit(
+        self,
+        dataset: Dataset,
+        *,
+        count: int = audit.COUNT,
+        features: "Model | Extractor | None" = None,
+        shadows: Sequence[Shadow] = (),
+        seed: int = 0,
+    ) -> AuditCard:
+        """Whether the model copies the training pictures of `dataset`; see `mezzotint.audit.audit`."""
+        self._check_fit(dataset)
+        return audit.audit(
+            self.method,
+            dataset,
+            count=count,
+            extractor=features.extractor() if isinstance(features, Model) else features,
+            shadows=shadows,
+            seed=seed,
+            weights=self._stored.digest,
+        )
+
+    def _check_fit(self, dataset: Dataset) -> None:
+        if dataset.spec.shape != self.spec.shape:
+            raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
+        by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
+        if by_class and dataset.classes != self.spec.classes:
+            raise UserError("the classes of the data are not those that the model was trained on")
 
     def _labels(self, classes: Sequence[str], count: int) -> Labels:
         if not getattr(self.method, "classes", 0):

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mezzotint import audit
+from mezzotint.audit import AuditCard
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.files import write_whole
@@ -39,13 +42,31 @@ def write(run: Run, card: ScoreCard, dataset: Dataset, sheets: dict[str, picture
     for name, sheet in sheets.items():
         pictures.save_png(run.samples / f"{name}.png", sheet)
         shown[CAPTIONS[name].format(**card.protocol)] = sheet
-    write_whole(run.folder / "report.html", report(run, card, drawing, shown, events))
+    audited, copies = audit_of(run), run.samples / "copies.png"
+    if audited is not None and copies.is_file():
+        shown[COPIES] = as_pixels(Image.open(copies))
+    write_whole(run.folder / "report.html", report(run, card, drawing, shown, events, audited))
+
+
+COPIES = (
+    "drawn pictures nearest to a training picture, each above the nearest training and the nearest held-out picture; "
+    "in pixels, then in features"
+)
+
+
+def audit_of(run: Run) -> AuditCard | None:
+    """What the last audit found of the run's present weights; None where there was none."""
+    path, card = run.folder / "audit.json", run.snapshot / "card.json"
+    if not path.is_file() or not card.is_file():
+        return None
+    audited = audit.from_json(path.read_text())
+    return audited if audited.protocol["weights"] == json.loads(card.read_text())["weights"] else None
 
 
 COLUMNS = ("score", "value", "95 % interval", "real pictures reach")
 
 
-def table(card: ScoreCard) -> list[tuple[str, str, str, str]]:
+def table(card: ScoreCard | AuditCard) -> list[tuple[str, str, str, str]]:
     """Rows of COLUMNS; the scores of single classes are left to score.json."""
     rows: list[tuple[str, str, str, str]] = []
     for name, score in card.scores.items():
@@ -64,7 +85,7 @@ def number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
-def protocol_lines(card: ScoreCard) -> list[str]:
+def protocol_lines(card: ScoreCard | AuditCard) -> list[str]:
     """The protocol that all scores of a card share, a line each, then its notes."""
     facts = [(key.replace("_", " "), value) for key, value in card.protocol.items() if value != ""]
     return [f"{key}: {spoken(value)}" for key, value in facts] + list(card.notes)
@@ -79,7 +100,7 @@ def spoken(value: Any) -> str:
     return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)
 
 
-def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) -> str:
+def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any], audited: AuditCard | None = None) -> str:
     """The README.md of a model folder."""
     lines = [f"# {recipe.name}, trained on {Path(recipe.data.source).name}", ""]
     if facts:
@@ -91,10 +112,17 @@ def model_card(recipe: Recipe, card: ScoreCard | None, facts: dict[str, Any]) ->
         ]
     lines += ['Use it with `mezzotint show`, or in Python: `mezzotint.load("FOLDER")`.', ""]
     if card is not None:
-        lines += [f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in table(card)]
-        lines += ["", "Measured so:", "", *[f"- {line}" for line in protocol_lines(card)], ""]
+        lines += _measured(card)
+    if audited is not None:
+        lines += ["## Is it copying?", "", f"**{audited.verdict.capitalize()}.**", "", *audit.sentences(audited), ""]
+        lines += _measured(audited)
     return "\n".join(lines)
+
+
+def _measured(card: ScoreCard | AuditCard) -> list[str]:
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in table(card)]
+    return [*lines, "", "Measured so:", "", *[f"- {line}" for line in protocol_lines(card)], ""]
 
 
 def curves(events: list[dict[str, Any]]) -> dict[str, Curve]:
@@ -231,17 +259,34 @@ td.c{text-align:right;padding:.1rem .5rem;font-size:.8rem}
 
 
 def report(
-    run: Run, card: ScoreCard, drawing: str, sheets: dict[str, pictures.Pixels], events: list[dict[str, Any]]
+    run: Run,
+    card: ScoreCard,
+    drawing: str,
+    sheets: dict[str, pictures.Pixels],
+    events: list[dict[str, Any]],
+    audited: AuditCard | None = None,
 ) -> str:
     """One page that needs nothing beside itself."""
     last = next((e for e in reversed(events) if e["event"] == "train"), {"images": 0, "seconds": 0.0})
     cost = f"{last['images']:,} pictures seen in {last['seconds'] / 60:.1f} minutes"
     return document(
         run.folder.name,
-        f"<p>{cost}.</p><h2>Pictures</h2>{figures(sheets)}<h2>Scores</h2>{html_table(COLUMNS, table(card))}"
-        f"<h2>How they were measured</h2>{html_list(protocol_lines(card))}{_confusion(card)}"
-        f"<h2>Curves</h2>{svg(drawing)}<h2>What happened</h2>{html_list(_happenings(events))}",
+        f"<p>{cost}.</p><h2>Pictures</h2>{figures(sheets)}<h2>Scores</h2>{_scores(card)}{_confusion(card)}"
+        f"{_audited(audited)}<h2>Curves</h2>{svg(drawing)}<h2>What happened</h2>{html_list(_happenings(events))}",
     )
+
+
+def _scores(card: ScoreCard | AuditCard) -> str:
+    """The table of a card and its protocol."""
+    return f"{html_table(COLUMNS, table(card))}<h2>How they were measured</h2>{html_list(protocol_lines(card))}"
+
+
+def _audited(audited: AuditCard | None) -> str:
+    """What the audit found, where there was one."""
+    if audited is None:
+        return ""
+    told = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in audit.sentences(audited))
+    return f"<h2>Is it copying?</h2><p><b>{html.escape(audited.verdict.capitalize())}.</b></p>{told}{_scores(audited)}"
 
 
 def document(title: str, body: str) -> str:

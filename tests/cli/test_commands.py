@@ -20,7 +20,7 @@ Say = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
 VERBS = (
-    *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "board"),
+    *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "audit", "board"),
     *("generate", "classify", "reconstruct", "interpolate"),
 )
 
@@ -122,6 +122,8 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["recipes", "dcgam"], "did you mean 'dcgan'?"),
         (["show", "nowhere"], "nowhere"),
         (["measure", "nowhere"], "nowhere"),
+        (["audit", "nowhere"], "nowhere"),
+        (["audit", "nowhere", "--count", "5"], "at least 20"),
         (["generate", "nowhere"], "nowhere"),
         (["generate", "nowhere", "--out", "picture.jpg"], ".png"),
         (["generate", "nowhere", "--count", "0"], "at least 1"),
@@ -294,6 +296,22 @@ def test_validity_tells_what_an_extractor_sees(say: Say, models: Path, home: Pat
     assert "</svg>" in (home / "deep" / "cnn" / "validity.svg").read_text()
     assert "8×8×1" in sentence(say("validity", models / "cnn", "digits", "--size", 16, code=2))
     assert "at least 20" in sentence(say("validity", "random-filters", "digits", "--count", 5, code=2))
+
+
+def test_audit_in_the_features_of_a_recogniser(say: Say, models: Path, home: Path) -> None:
+    shutil.copytree(models / "gan", home / "gan")
+    done = say("audit", "gan", "--features", models / "cnn", "--count", 60)
+    assert re.search(r"^verdict: (no sign of copying|cannot tell)$", done.stdout, re.MULTILINE)
+    card = json.loads((home / "gan" / "audit.json").read_text())
+    assert "cnn-classic" in card["protocol"]["extractor"]["name"]
+    for name in ("near_copies", "nearer_to_training", "distance_ratio", "duplicates"):
+        for space in ("pixels", "features"):
+            score = card["scores"][f"{name}_{space}"]
+            assert score["low"] <= score["value"] <= score["high"]
+    with Image.open(home / "gan" / "samples" / "copies.png") as sheet:
+        assert sheet.width > sheet.height
+    assert "Is it copying?" in (home / "gan" / "report.html").read_text()
+    assert "Is it copying?" in (home / "gan" / "snapshot" / "README.md").read_text()
 
 
 def test_the_score_card_of_a_recogniser(models: Path) -> None:

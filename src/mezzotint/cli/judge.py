@@ -1,12 +1,152 @@
-"""Verbs that set runs against one another: compare, arena."""
+"""Verbs that judge: measure, validity, audit, compare, arena."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from mezzotint.cli.make import Bar, Crop
 from mezzotint.errors import UserError
+
+if TYPE_CHECKING:
+    from mezzotint.audit import AuditCard
+    from mezzotint.scorecard import ScoreCard
+
+
+def measure(
+    run: Path,
+    /,
+    *,
+    data: str | None = None,
+    split: Literal["train", "validation", "test"] | None = None,
+    features: str | None = None,
+    count: int = 10_000,
+    seed: int = 0,
+) -> None:
+    """Score the model of RUN and write score.json into it.
+
+    Parameters
+    ----------
+    run:
+        A run's folder.
+    data:
+        Other pictures than those it was trained on.
+    split:
+        Which part of the data (default: test, or validation where there is no test).
+    features:
+        A run of a recogniser, or a file of Inception-2015's or DINOv2's weights, in whose features the distances are
+        measured (default: random-filters).
+    count:
+        Pictures to draw.
+    seed:
+        Another seed draws other pictures.
+    """
+    from mezzotint import api
+
+    card = api.remeasure(run, source=data, split=split, features=features, count=count, seed=seed)
+    _print(card)
+    print(f"written to {run / 'score.json'}")
+
+
+def validity(
+    features: str,
+    data: str,
+    /,
+    *,
+    count: int = 2_000,
+    size: int | None = None,
+    crop: Crop = "center",
+    out: Path = Path("validity"),
+) -> None:
+    """Show what distances in FEATURES see: how they grow with blur, noise, shift and missing modes of DATA.
+
+    Parameters
+    ----------
+    features:
+        A run of a recogniser, a file of Inception-2015's or DINOv2's weights, or random-filters.
+    data:
+        A named data set, a folder of pictures or an .npz file; its test pictures are used.
+    count:
+        Real pictures in the reference, and as many that are disturbed.
+    size:
+        Side of the square pictures.
+    crop:
+        How pictures are brought to it.
+    out:
+        Folder for validity.json and validity.svg.
+    """
+    from mezzotint import page
+    from mezzotint import validity as validities
+    from mezzotint.data import dataset as sets
+    from mezzotint.files import write_whole
+    from mezzotint.model import extractor
+
+    dataset = sets.load(data, size=size, crop=crop)
+    card = validities.validity(extractor(features, dataset.spec), dataset, count=count)
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "validity.json", card.to_json())
+    write_whole(out / "validity.svg", page.validity_plot(card))
+    show_table(page.VALIDITY_COLUMNS, page.validity_table(card))
+    for line in page.validity_lines(card):
+        print(f"  {line}")
+    print(f"written to {out / 'validity.json'} and {out / 'validity.svg'}")
+
+
+def audit(
+    run: Path,
+    /,
+    *,
+    count: int = 2_000,
+    features: str | None = None,
+    shadows: int = 0,
+    seed: int = 0,
+) -> None:
+    """Tell whether the model of RUN copies its training pictures, or gives away which they were.
+
+    Parameters
+    ----------
+    run:
+        A run's folder; its data must be there as it was trained on them.
+    count:
+        Pictures to draw and to look up among the training pictures.
+    features:
+        What copies are looked for in beside pixels, as in `measure`.
+    shadows:
+        Train so many models on halves of the data, for a stronger membership attack (LiRA): 4 or more.
+    seed:
+        Another seed draws other pictures.
+    """
+    from mezzotint import api, page
+    from mezzotint import audit as auditing
+    from mezzotint import measure as measuring
+    from mezzotint.data import pictures
+    from mezzotint.model import extractor, load
+    from mezzotint.shadows import train_shadows
+    from mezzotint.training.run import find
+
+    if count < auditing.FEWEST:
+        raise UserError(f"--count must be at least {auditing.FEWEST}")
+    place, model = find(run), load(run)
+    ruler = extractor(features, model.spec) if features else None
+    dataset = api.load_data(model.recipe)
+    if dataset.digest != model.card["data_digest"]:
+        raise UserError(f"the pictures in {model.recipe.data.source} are not those that {run} was trained on")
+    with Bar() as bar:
+        trained = train_shadows(place, dataset, shadows, seed, bar.show) if shadows else []
+    card = model.audit(dataset, count=count, features=ruler, shadows=trained, seed=seed)
+    sheet = auditing.worst_sheet(model.method, dataset, card)
+    if sheet is not None:
+        pictures.save_png(place.samples / "copies.png", sheet)
+    api.write_audit(place, card)
+    scores = api.scores_of(place)
+    if scores is not None:
+        page.write(place, scores, dataset, measuring.telling_sheets(model.method, dataset, scores))
+    _print(card)
+    for sentence in auditing.sentences(card):
+        print(sentence)
+    print(f"verdict: {card.verdict}")
+    print(f"written to {place.folder / 'audit.json'}")
 
 
 def compare(
@@ -106,6 +246,15 @@ def arena(
     show_turned(*contests.table(rows))
     print(f"league    {out / 'league.jsonl'}")
     print(f"report    {out / 'league.html'}")
+
+
+def _print(card: "ScoreCard | AuditCard") -> None:
+    """The table of a card and how it was measured."""
+    from mezzotint import page
+
+    show_table(page.COLUMNS, page.table(card))
+    for line in page.protocol_lines(card):
+        print(f"  {line}")
 
 
 def show_turned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -1,9 +1,8 @@
-"""Verbs that look: recipes, check, show, measure, validity, board."""
+"""Verbs that look: recipes, check, show, board."""
 
 import json
 import sys
 from pathlib import Path
-from typing import Literal
 
 from mezzotint.cli.make import Crop
 from mezzotint.cli.use import AsJson
@@ -110,103 +109,6 @@ def show(run: Path, /) -> None:
                 print(f"  {page.score_line(name, value)}")
         for line in page.protocol_lines(card):
             print(f"    {line}")
-
-
-def measure(
-    run: Path,
-    /,
-    *,
-    data: str | None = None,
-    split: Literal["train", "validation", "test"] | None = None,
-    features: str | None = None,
-    count: int = 10_000,
-    seed: int = 0,
-) -> None:
-    """Score the model of RUN and write score.json into it.
-
-    Parameters
-    ----------
-    run:
-        A run's folder.
-    data:
-        Other pictures than those it was trained on.
-    split:
-        Which part of the data (default: test, or validation where there is no test).
-    features:
-        A run of a recogniser, or a file of Inception-2015's or DINOv2's weights, in whose features the distances are
-        measured (default: random-filters).
-    count:
-        Pictures to draw.
-    seed:
-        Another seed draws other pictures.
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from mezzotint import api, page
-
-    card = api.remeasure(run, source=data, split=split, features=features, count=count, seed=seed)
-    table = Table(box=None, pad_edge=False)
-    for title in page.COLUMNS:
-        table.add_column(title, justify="left" if title == "score" else "right")
-    for row in page.table(card):
-        table.add_row(*row)
-    Console().print(table)
-    for line in page.protocol_lines(card):
-        print(f"  {line}")
-    print(f"written to {run / 'score.json'}")
-
-
-def validity(
-    features: str,
-    data: str,
-    /,
-    *,
-    count: int = 2_000,
-    size: int | None = None,
-    crop: Crop = "center",
-    out: Path = Path("validity"),
-) -> None:
-    """Show what distances in FEATURES see: how they grow with blur, noise, shift and missing modes of DATA.
-
-    Parameters
-    ----------
-    features:
-        A run of a recogniser, a file of Inception-2015's or DINOv2's weights, or random-filters.
-    data:
-        A named data set, a folder of pictures or an .npz file; its test pictures are used.
-    count:
-        Real pictures in the reference, and as many that are disturbed.
-    size:
-        Side of the square pictures.
-    crop:
-        How pictures are brought to it.
-    out:
-        Folder for validity.json and validity.svg.
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from mezzotint import page
-    from mezzotint import validity as validities
-    from mezzotint.data import dataset as sets
-    from mezzotint.files import write_whole
-    from mezzotint.model import extractor
-
-    dataset = sets.load(data, size=size, crop=crop)
-    card = validities.validity(extractor(features, dataset.spec), dataset, count=count)
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "validity.json", card.to_json())
-    write_whole(out / "validity.svg", page.validity_plot(card))
-    table = Table(box=None, pad_edge=False)
-    for title in page.VALIDITY_COLUMNS:
-        table.add_column(title, justify="right" if title in ("level", "distance") else "left")
-    for row in page.validity_table(card):
-        table.add_row(*row)
-    Console().print(table)
-    for line in page.validity_lines(card):
-        print(f"  {line}")
-    print(f"written to {out / 'validity.json'} and {out / 'validity.svg'}")
 
 
 def board(runs: Path = Path("runs"), /, *, port: int = 6006) -> None:

@@ -60,13 +60,13 @@ def train(
         if resume is not None:
             if recipe is not None or data is not None:
                 raise UserError("--resume takes a run and nothing else: its recipe and data are in its folder")
-            with _Bar() as bar:
+            with Bar() as bar:
                 _tell(api.resume(resume, bar.show))
             return
         if recipe is None or data is None:
             raise UserError("train takes a recipe and data: mezzotint train dcgan fashion-mnist --minutes 10")
         asked = api.Asked(minutes, count(images), out, size, channels, crop, set, seed)
-        with _Bar() as bar:
+        with Bar() as bar:
             run, made, dataset = api.prepare(recipe, data, asked, bar.decoding)
             for skipped in dataset.skipped[:10]:
                 print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
@@ -111,7 +111,7 @@ def _tell(run: "Run") -> None:
     print(f"          mezzotint measure {run.folder}")
 
 
-class _Bar:
+class Bar:
     """Progress for people: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class _Bar:
         self._next_line = 0.0
         self._planned = False
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "Bar":
         if sys.stdout.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
