@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from mezzotint import machine
 from mezzotint.metrics import distribution
