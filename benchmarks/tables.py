@@ -45,9 +45,9 @@ each run; wall-clock counts from the start of the command to its end, measuring 
 
 
 def quality_rows() -> list[dict[str, Any]]:
-    """All trainings of quality-*.jsonl."""
+    """All trainings of quality-*.jsonl that did not fail."""
     lines = [line for path in sorted(RESULTS.glob("quality-*.jsonl")) for line in path.read_text().splitlines()]
-    return [json.loads(line) for line in lines]
+    return [row for row in map(json.loads, lines) if "failed" not in row]
 
 
 def groups(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:

@@ -64,6 +64,26 @@ def test_a_failed_training_is_a_line_too(tmp_path: Path, own_home: Path) -> None
     titles, made = arena.table(rows)
     assert made[0][titles.index("failed seeds")] == "1 of 1"
     assert "CUDA" in (tmp_path / "a" / "league.html").read_text()
+    said: list[str] = []
+    assert len(arena.hold(tmp_path / "a", contest, ["gan-mlp"], 1, said.append)) == 1
+    assert said == ["gan-mlp, seed 0"]  # tried again
+
+
+def test_changed_data_are_noticed_before_training(tmp_path: Path, own_home: Path) -> None:
+    arena.begin(tmp_path / "a", CONTEST)
+    row = {"recipe": "vae", "seed": 0, "scores": {}, "protocol": {"data_digest": "another"}}
+    (tmp_path / "a" / "league.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match="have changed"):
+        arena.hold(tmp_path / "a", CONTEST, ["vae"], 2)
+
+
+def test_a_recognisers_precision_is_not_a_generators() -> None:
+    facts = {"wall_seconds": 60.0, "images": 1000, "peak_mb": 500, "draws_a_second": None, "parameters": 5, "seed": 0}
+    rows = [{"recipe": "cnn", "scores": {"accuracy": 0.9, "precision": 0.8}, **facts}]
+    rows.append({"recipe": "dcgan", "scores": {"frechet": 9.0, "precision": 0.7}, **facts})
+    titles, made = arena.table(rows)
+    column = titles.index("precision")
+    assert [row[column] for row in made] == ["", "0.7000"]
 
 
 def test_medians_leave_out_what_failed() -> None:
@@ -87,6 +107,9 @@ def test_another_contest_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b" / "file").touch()
     with pytest.raises(UserError, match="not an arena"):
         arena.begin(tmp_path / "b", CONTEST)
+    (tmp_path / "a" / "arena.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        arena.begin(tmp_path / "a", CONTEST)
     with pytest.raises(UserError, match="no recipe"):
         arena.hold(tmp_path / "a", CONTEST, ["dcgn"], 1)
 

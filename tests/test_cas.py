@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from mezzotint import cas, measure
+from mezzotint import cas
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
 from mezzotint.method import Method
@@ -63,6 +63,10 @@ def test_methods_without_classes_have_no_such_score(digits: Dataset, card: Score
     method = make_recipe("vae-dense").method.build(digits.spec)
     assert cas.added(card, method, digits, 100) is card
     drawer = Drawer(digits, True)
-    drawer.classes = 0
-    assert cas.added(card, drawer, digits, 100) is card
-    assert measure.labels_like(drawer, digits, "test", 5) is None
+    for classes in (0, 1):
+        drawer.classes = classes
+        assert cas.added(card, drawer, digits, 100) is card
+    drawer.classes = 10
+    on_train = cas.added(ScoreCard({"split": "train"}, {}), drawer, digits, 100)
+    assert not on_train.scores
+    assert "trained on this split" in on_train.notes[0]

@@ -74,6 +74,7 @@ def test_runs_without_common_scores_make_columns_of_their_own(place: Path) -> No
     assert not by_run["gan"]["elbo"]
     precisions = [c for c in several.columns if c.score == "precision"]
     assert {frozenset(c.values) for c in precisions} >= {frozenset({"short"})}  # a recogniser's is another precision
+    assert "precision" not in several.apart
 
 
 def test_what_cannot_be_compared_is_said(place: Path, tmp_path: Path) -> None:

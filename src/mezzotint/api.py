@@ -98,13 +98,18 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
         channels=dataset.spec.channels,
         crop=asked.crop,
     )
-    if not 0 <= asked.seed < 2**63:
-        raise UserError(f"a seed is a whole number from 0 to 2^63 - 1, not {asked.seed}")
+    refuse_odd_seed(asked.seed, 63)
     recipe = replace(recipe, data=pictures, budget=budget, seed=asked.seed)
     for setting in asked.settings:
         recipe = with_setting(recipe, setting, catalog.kinds())
     _try_out(recipe, dataset, changed=bool(asked.settings))
     return runs.begin(asked.out, recipe, dataset.spec, dataset.digest), recipe, dataset
+
+
+def refuse_odd_seed(seed: int, bits: int = 32) -> None:
+    """Raise UserError for a seed out of range; measuring multiplies seeds by counts, so that its own are smaller."""
+    if not 0 <= seed < 2**bits:
+        raise UserError(f"a seed is a whole number from 0 to 2^{bits} - 1, not {seed}")
 
 
 def _try_out(recipe: Recipe, dataset: Dataset, changed: bool) -> None:
@@ -229,6 +234,7 @@ def remeasure(
     """
     if count < measure.FEWEST:
         raise UserError(f"the number of pictures to draw must be at least {measure.FEWEST}, not {count}")
+    refuse_odd_seed(seed)
     run, model = runs.find(Path(folder)), load(folder)
     recipe = model.recipe
     if source is not None:

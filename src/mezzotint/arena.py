@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -56,7 +57,10 @@ def begin(folder: Path, contest: Contest) -> None:
             raise UserError(f"{folder} exists and is not an arena; name another folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(asdict(contest), indent=1))
-    held = json.loads(path.read_text())
+    try:
+        held = json.loads(path.read_text())
+    except ValueError:
+        raise UserError(f"{path} is damaged; name another folder with --out") from None
     asked = json.loads(json.dumps(asdict(contest)))
     if other := [name for name, value in asked.items() if held.get(name) != value]:
         raise UserError(f"the arena in {folder} was begun with another {' and '.join(other)}; name another with --out")
@@ -68,19 +72,20 @@ def hold(
     """Train each recipe from seeds 0, 1, 2 …, one run after another, and write the league's page; returns its rows.
 
     Each run is the command in a process of its own. One line of `league.jsonl` is appended per finished run, so an
-    arena that was stopped goes on where it was; more recipes and seeds can be asked for later.
+    arena that was stopped goes on where it was; more recipes and seeds can be asked for later. A run that ended in an
+    error is tried again when the arena is held again.
     """
-    _refuse_at_once(contest, recipes)
+    digest = _refuse_at_once(contest, recipes)
     begin(folder, contest)
+    if any("protocol" in row and row["protocol"]["data_digest"] != digest for row in read(folder)):
+        raise UserError("the data have changed since the arena was begun: begin another with --out")
     # By seed first: a league that is stopped has something of every recipe.
     for seed in range(seeds):
         for recipe in recipes:
-            rows = read(folder)
-            if any((row["recipe"], row["seed"]) == (recipe, seed) for row in rows):
+            if any((row["recipe"], row["seed"]) == (recipe, seed) and "scores" in row for row in read(folder)):
                 continue
             show(f"{recipe}, seed {seed}")
             row = _entered(folder, contest, recipe, seed)
-            _refuse_other_data(rows, row)
             lines.mend(folder / "league.jsonl")
             with (folder / "league.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
@@ -88,28 +93,26 @@ def hold(
     return read(folder)
 
 
-def _refuse_at_once(contest: Contest, recipes: Sequence[str]) -> None:
-    """Raise UserError for names and settings with which every training would fail."""
+def _refuse_at_once(contest: Contest, recipes: Sequence[str]) -> str:
+    """Raise UserError for what every training or measuring would fail with; returns the digest of the data."""
+    if contest.count < measure.FEWEST or not 0 < contest.minutes < math.inf:
+        raise UserError(f"an arena needs a positive number of minutes and a count of at least {measure.FEWEST}")
     for recipe in recipes:
         catalog.entry(recipe)
-    spec = dataset.load(contest.data).spec
+    data = dataset.load(contest.data)
     for recipe in recipes:
-        made = catalog.recipe(recipe, spec, contest.minutes)
+        made = catalog.recipe(recipe, data.spec, contest.minutes)
         for setting in contest.settings:
             made = with_setting(made, setting, catalog.kinds())
     if contest.features:
-        extractor(contest.features, spec)
+        with torch.inference_mode():
+            extractor(contest.features, data.spec)(torch.zeros(2, *data.spec.shape))
+    return data.digest
 
 
 def read(folder: Path) -> list[Row]:
-    """The finished runs of an arena."""
-    return list(lines.read(folder / "league.jsonl"))
-
-
-def _refuse_other_data(rows: Sequence[Row], new: Row) -> None:
-    for row in rows:
-        if "protocol" in row and "protocol" in new and row["protocol"]["data_digest"] != new["protocol"]["data_digest"]:
-            raise UserError("the data have changed since the arena was begun: begin another with --out")
+    """The finished runs of an arena; of one that was tried again, the last try."""
+    return list({(row["recipe"], row["seed"]): row for row in lines.read(folder / "league.jsonl")}.values())
 
 
 def _entered(folder: Path, contest: Contest, recipe: str, seed: int) -> Row:
@@ -118,11 +121,12 @@ def _entered(folder: Path, contest: Contest, recipe: str, seed: int) -> Row:
     row: Row = {"recipe": recipe, "data": contest.data, "minutes": contest.minutes, "seed": seed}
     row |= {"set": list(contest.settings), "machine": machine.facts()}
     if not (run / "score.json").is_file():
-        begun = time.monotonic()
-        status, said, peak = _command(*_training(run, contest, recipe, seed))
+        begun, command = time.monotonic(), _training(run, contest, recipe, seed)
+        status, said, peak = _command(*command)
         if status:
-            return {**row, "failed": said}
-        row |= {"wall_seconds": round(time.monotonic() - begun, 1), "peak_mb": peak}
+            return {**row, "failed": said or f"it was ended by signal {-status}"}
+        if "--resume" not in command:
+            row |= {"wall_seconds": round(time.monotonic() - begun, 1), "peak_mb": peak}
     begun = time.monotonic()
     measuring = ["measure", str(run), "--count", str(contest.count)]
     status, said, _ = _command(*measuring, *(["--features", contest.features] if contest.features else []))
@@ -198,13 +202,17 @@ def _drawing_speed(method: Method) -> float | None:
     return round(SEVERAL / (time.monotonic() - begun), 1)
 
 
-SCORES = ("accuracy", "frechet", "precision", "recall", "coverage", "bits_per_dimension")
-"""What a league shows of the scores, where its runs have them."""
+SCORES = (
+    *("accuracy", "frechet", "precision", "recall", "coverage"),
+    *("bits_per_dimension", "neighbor_accuracy", "effective_rank"),
+)
+"""What a league shows of the scores, where its runs have them; of recognisers not the precision and recall, which are
+others than those of generators."""
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Titles and rows, a recipe each: medians over the seeds that did not fail, with least and most."""
-    found = [name for name in SCORES if any(name in row.get("scores", {}) for row in rows)]
+    found = [name for name in SCORES if any("scores" in row and _score(row, name) is not None for row in rows)]
     facts = {"wall_seconds": "seconds", "images": "pictures seen", "peak_mb": "memory, MB"}
     facts |= {"draws_a_second": "draws a second", "parameters": "parameters"}
     titles = ["recipe", *(name.replace("_", " ") for name in found), *facts.values(), "failed seeds"]
@@ -212,10 +220,17 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         own = [row for row in rows if row["recipe"] == recipe]
         good = [row for row in own if "failed" not in row]
-        scores = [_over([row["scores"].get(name) for row in good], page.number) for name in found]
+        scores = [_over([_score(row, name) for row in good], page.number) for name in found]
         told = [_over([row.get(name) for row in good], lambda v: f"{v:,.0f}") for name in facts]
         made.append([recipe, *scores, *told, f"{len(own) - len(good)} of {len(own)}"])
     return titles, made
+
+
+def _score(row: Row, name: str) -> float | None:
+    """A score of a run that it shares with others of that name."""
+    if name in ("precision", "recall") and "frechet" not in row["scores"]:
+        return None
+    return row["scores"].get(name)
 
 
 def _over(values: Sequence[float | None], said: Callable[[float], str]) -> str:
@@ -242,5 +257,6 @@ def report(folder: Path, contest: Contest, rows: Sequence[Row]) -> str:
     parts = [f"<p>{html.escape(about)}</p>{page.html_table(titles, made)}{page.html_list(failures)}"]
     parts += ["<h2>Pictures</h2>", page.figures(sheets), "<h2>How they were measured</h2>"]
     if trained:
-        parts.append(page.html_list(page.protocol_lines(scorecard.ScoreCard(trained[0]["protocol"], {}))))
+        shared = {name: value for name, value in trained[0]["protocol"].items() if name not in ("seed", "weights")}
+        parts.append(page.html_list(page.protocol_lines(scorecard.ScoreCard(shared, {}))))
     return page.document(f"Arena: {contest.data}", "".join(parts))

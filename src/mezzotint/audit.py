@@ -260,7 +260,13 @@ def _duplicates(sets: Sequence[Tensor], to_training: Sequence[Neighbors], space:
     for images, neighbors in zip(sets, to_training, strict=True):
         chosen = torch.from_numpy(spread(len(images), n))
         some = images[chosen]
-        among = nearest(some, Bank(space.row(some)), space.views, k=1, itself=True)
+        among = nearest(
+            some,
+            Bank(torch.cat([space.row(part) for part in some.split(measure.CHUNK)])),
+            space.views,
+            k=1,
+            itself=True,
+        )
         around = neighbors.distances[chosen].mean(1).clamp(min=1e-12)
         values.append(among.distances[:, 0] / around)
     limit = copying.threshold(values[1])

@@ -28,9 +28,11 @@ def added(card: ScoreCard, method: Method, dataset: Dataset, count: int, seed: i
     One recogniser (`cnn-classic`) is trained on `count` drawn pictures with the classes that were asked for, another on
     as many real training pictures, which gives the floor; both are judged on the card's split.
     """
-    if not isinstance(method, Generates) or not getattr(method, "classes", 0) or dataset.labels is None:
+    if not isinstance(method, Generates) or getattr(method, "classes", 0) < 2 or dataset.labels is None:
         return card
     split = card.protocol["split"]
+    if split == "train":
+        return replace(card, notes=(*card.notes, f"no {NAME.replace('_', ' ')}: its floor was trained on this split"))
     rows = dataset.splits["train"]
     rows = rows[spread(len(rows), min(count, len(rows)))]
     labels = dataset.labels[rows]

@@ -16,6 +16,8 @@ from mezzotint.model import load
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training import journal
 
+LASTING = {"shape", "likelihood"}
+"""Differences that measuring anew cannot mend."""
 COST = ("run", "recipe", "minutes", "pictures seen", "memory, MB")
 PAIRED = ("runs", "score", "second minus first", "95 % interval", "p (Holm)", "test")
 
@@ -67,7 +69,7 @@ class Comparison:
             + ", ".join(score.replace("_", " ") for score in scores)
             for fields, scores in alike.items()
         ]
-        if said:
+        if any(set(fields) - LASTING for fields in self.apart.values()):
             folders = " ".join(str(e.folder) for e in self.entrants)
             said.append(f"to measure all of them alike: mezzotint compare {folders} --recompute")
         return said
@@ -106,7 +108,8 @@ def compare(entrants: tuple[Entrant, ...]) -> Comparison:
     for score in dict.fromkeys(scores):
         having = [e for e in entrants if score in e.card.scores]
         fields = _differing([e.card for e in having], score)
-        if fields:
+        # A recogniser's precision and a generator's have only the name in common: nothing to mend there.
+        if fields and len({e.card.protocol.get("extractor") is None for e in having}) == 1:
             apart[score] = fields
         columns += _columns(having, score, fields)
     return Comparison(entrants, tuple(columns), apart, _tests(entrants))

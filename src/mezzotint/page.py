@@ -59,7 +59,7 @@ def audit_of(run: Run) -> AuditCard | None:
     path, card = run.folder / "audit.json", run.snapshot / "card.json"
     if not path.is_file() or not card.is_file():
         return None
-    audited = audit.from_json(path.read_text())
+    audited = audit.from_json(path.read_text(encoding="utf-8", errors="replace"))
     return audited if audited.protocol["weights"] == json.loads(card.read_text())["weights"] else None
 
 

@@ -90,7 +90,7 @@ def read(folder: Path) -> ScoreCard:
         raise UserError(
             f"{folder} has no score.json: finish its training, or make one with `mezzotint measure {folder}`"
         )
-    card = from_json(path.read_text(encoding="utf-8"))
+    card = from_json(path.read_text(encoding="utf-8", errors="replace"))
     try:
         answers = load_file(folder / ANSWERS)
         if torch.equal(answers.pop("protocol"), _bytes(card)):

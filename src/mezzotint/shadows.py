@@ -33,7 +33,7 @@ def train_shadows(run: Run, dataset: Dataset, number: int, seed: int, show: api.
         budget = Budget(images=max(stored.recipe.batch, round(stored.card["images_seen"] * share)))
         recipe = replace(stored.recipe, budget=budget, seed=stored.recipe.seed + i + 1, milestones=0, patience=0)
         folder = run.folder / "shadows" / f"{seed}-{i}"
-        _train(folder, recipe, half, run, show)
+        _train(folder, recipe, half, show)
         found.append(Shadow(snapshot.load(folder, catalog.kinds()).method, rows))
     return found
 
@@ -56,7 +56,7 @@ def half_of(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return replace(dataset, splits=splits, digest=shadow_digest(dataset, rows))
 
 
-def _train(folder: Path, recipe: Recipe, half: Dataset, of: Run, show: api.Show | None) -> None:
+def _train(folder: Path, recipe: Recipe, half: Dataset, show: api.Show | None) -> None:
     """Train one shadow to its end, from where it was left."""
     shadow = runs.find(folder) if folder.exists() else runs.begin(folder, recipe, half.spec, half.digest)
     if shadow.facts()["digest"] != half.digest:
@@ -69,7 +69,7 @@ def _train(folder: Path, recipe: Recipe, half: Dataset, of: Run, show: api.Show 
             if show is not None:
                 show(report)
         if not training.finished:
-            raise UserError(f"stopped; the same `mezzotint audit {of.folder}` goes on with its shadow runs")
+            raise KeyboardInterrupt  # the same command goes on from here
         recipe = training.recipe
         snapshot.save(
             shadow.snapshot, training.trained(), recipe, api.facts_of(training), page.model_card(recipe, None, {})

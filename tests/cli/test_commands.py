@@ -135,6 +135,10 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["arena", "nowhere/at/all", "--recipes", "vae"], "nowhere/at/all"),
         (["arena", "digits", "--recipes", "vae", "--set", "bacth=7"], "did you mean 'batch'?"),
         (["arena", "digits", "--recipes", "vae", "--features", "nowhere"], "nowhere"),
+        (["arena", "digits", "--recipes", "vae", "--count", "3"], "at least 6"),
+        (["arena", "digits", "--recipes", "vae", "--minutes", "0"], "positive number of minutes"),
+        (["measure", "nowhere", "--seed", "-1"], "a seed is a whole number"),
+        (["audit", "nowhere", "--seed", "99999999999"], "a seed is a whole number"),
     ],
     ids=lambda value: "-".join(value[:1] + value[-1:]) if isinstance(value, list) else "",
 )
@@ -296,6 +300,17 @@ def test_validity_tells_what_an_extractor_sees(say: Say, models: Path, home: Pat
     assert "</svg>" in (home / "deep" / "cnn" / "validity.svg").read_text()
     assert "8×8×1" in sentence(say("validity", models / "cnn", "digits", "--size", 16, code=2))
     assert "at least 20" in sentence(say("validity", "random-filters", "digits", "--count", 5, code=2))
+
+
+def test_an_audit_after_measuring_other_pictures(say: Say, models: Path, home: Path) -> None:
+    """The sheet of mistakes is of the pictures that the scores are of; an audit looks at those of the training."""
+    shutil.copytree(models / "cnn", home / "cnn")
+    rng = np.random.default_rng(0)
+    labels = np.arange(3000) % 10
+    names = np.array([str(i) for i in range(10)])
+    np.savez("other.npz", images=rng.integers(0, 256, (3000, 8, 8), np.uint8), labels=labels, classes=names)
+    say("measure", "cnn", "--data", "other.npz", "--split", "train")
+    assert "verdict: draws nothing" in say("audit", "cnn", "--count", 40).stdout
 
 
 def test_audit_in_the_features_of_a_recogniser(say: Say, models: Path, home: Path) -> None:

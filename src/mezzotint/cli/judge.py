@@ -127,6 +127,7 @@ def audit(
 
     if count < auditing.FEWEST:
         raise UserError(f"--count must be at least {auditing.FEWEST}")
+    api.refuse_odd_seed(seed)
     place, model = find(run), load(run)
     ruler = extractor(features, model.spec) if features else None
     dataset = api.load_data(model.recipe)
@@ -138,14 +139,17 @@ def audit(
     sheet = auditing.worst_sheet(model.method, dataset, card)
     if sheet is not None:
         pictures.save_png(place.samples / "copies.png", sheet)
-    api.write_audit(place, card)
-    scores = api.scores_of(place)
-    if scores is not None:
-        page.write(place, scores, dataset, measuring.telling_sheets(model.method, dataset, scores))
     _print(card)
     for sentence in auditing.sentences(card):
         print(sentence)
     print(f"verdict: {card.verdict}")
+    api.write_audit(place, card)
+    scores = api.scores_of(place)
+    if scores is not None:
+        # The sheets show pictures that the scores are of, which may be others than those of the training.
+        same = scores.protocol.get("data_digest") == dataset.digest
+        sheets = measuring.telling_sheets(model.method, dataset, scores) if same else {}
+        page.write(place, scores, dataset, sheets)
     print(f"written to {place.folder / 'audit.json'}")
 
 
@@ -273,4 +277,4 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(title)
     for row in rows:
         table.add_row(*row)
-    Console().print(table, "")
+    Console(markup=False).print(table, "")  # a name may hold brackets

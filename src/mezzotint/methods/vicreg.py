@@ -61,11 +61,12 @@ class Vicreg(Method):
         """The weighted sum of the three terms for two views of each picture."""
         views = torch.cat([self._view(batch, stream) for stream in (1, 2)])
         first, second = self.projector(self.network.features(views)).float().chunk(2)
-        parts = {
-            "invariance": F.mse_loss(first, second),
-            "variance": (agreement.variance_hinge(first) + agreement.variance_hinge(second)) / 2,
-            "covariance": agreement.covariance_penalty(first) + agreement.covariance_penalty(second),
-        }
+        with torch.autocast(views.device.type, enabled=False):  # covariances are differences of large sums
+            parts = {
+                "invariance": F.mse_loss(first, second),
+                "variance": (agreement.variance_hinge(first) + agreement.variance_hinge(second)) / 2,
+                "covariance": agreement.covariance_penalty(first) + agreement.covariance_penalty(second),
+            }
         total = sum((getattr(self.config, name) * part for name, part in parts.items()), torch.zeros(()))
         return Loss(total, {name: part.detach() for name, part in parts.items()})
 
