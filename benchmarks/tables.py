@@ -74,7 +74,7 @@ def accuracy(rows: list[dict[str, Any]]) -> list[str]:
     found = {k: v for k, v in groups(rows).items() if "accuracy" in v[0]["scores"]}
     if not found:
         return []
-    lines = ["## Recognition", "", "| recipe | data | minutes asked | wall-clock s | test accuracy | seeds | spread |"]
+    lines = ["## Recognition", "", "| recipe | data | minutes asked | wall-clock s | test accuracy | runs | spread |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for (recipe, data, minutes, _), trained in sorted(found.items(), key=lambda pair: pair[0][:3]):
         wall = statistics.median(row["wall_seconds"] for row in trained)
