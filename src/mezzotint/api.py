@@ -228,9 +228,9 @@ def remeasure(
 ) -> ScoreCard:
     """Score the model of a finished run anew; its score card, model card and report are written again.
 
-    `source` names other pictures than those it was trained on, `features` a recogniser's run whose features distances
-    are taken in, `count` the pictures to draw; the split is the test split unless it is empty. Raises UserError for
-    what a user can mend.
+    `source` names other pictures than those it was trained on, `features` what distances are taken in (as
+    `model.extractor` reads it), `count` the pictures to draw; the split is the test split unless it is empty. Raises
+    UserError for what a user can mend.
     """
     if count < measure.FEWEST:
         raise UserError(f"the number of pictures to draw must be at least {measure.FEWEST}, not {count}")

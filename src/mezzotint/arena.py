@@ -44,7 +44,7 @@ class Contest:
     settings: tuple[str, ...] = ()
     """Changes to every recipe, `key=value`."""
     features: str | None = None
-    """A recogniser's run in whose features the distances are taken."""
+    """What the distances are taken in, as `model.extractor` reads it."""
     count: int = 10_000
     """Pictures to draw for the scores."""
 
