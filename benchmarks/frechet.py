@@ -21,9 +21,9 @@ from mezzotint.metrics.distribution import Moments, frechet
 
 
 def by_sqrtm(a: Moments, b: Moments) -> float:
-    first, second = a.covariance.numpy(), b.covariance.numpy()
+    first, second = a.covariance, b.covariance
     root = linalg.sqrtm(first @ second).real
-    return float((a.mean - b.mean).square().sum() + np.trace(first) + np.trace(second) - 2 * np.trace(root))
+    return float(np.square(a.mean - b.mean).sum() + np.trace(first) + np.trace(second) - 2 * np.trace(root))
 
 
 def timed(distance: Callable[[Moments, Moments], float], a: Moments, b: Moments) -> tuple[float, float]:

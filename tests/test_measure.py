@@ -79,11 +79,22 @@ def test_a_perfect_forger_is_at_no_distance(digits: Dataset, methods: dict[str, 
         def generate(self, seeds: Any, labels: Any = None) -> torch.Tensor:
             return self.pixels[[(s - measure.FIRST_SEED) % len(self.pixels) for s in seeds]]
 
+    class Mover(Forger):
+        """Draws them moved down by half."""
+
+        def generate(self, seeds: Any, labels: Any = None) -> torch.Tensor:
+            return super().generate(seeds).roll(4, 2)
+
     count = len(digits.splits["test"])
-    card = measure.measure(Forger(), digits, count=count)
+    card = measure.measure(Forger(), digits, count=count, spatial=True)
     scale = card.scores["frechet_floor"].value
     assert abs(card.scores["frechet"].value) < 1e-3 * scale
     assert card.scores["precision"].value == card.scores["recall"].value == card.scores["coverage"].value == 1
+    assert abs(card.scores["frechet_spatial"].value) < 1e-3 * card.scores["frechet_spatial_floor"].value
+    ruler = measure.MethodFeatures(methods["cnn-classic"].eval(), "cnn-classic", "0" * 64)
+    for extractor in (None, ruler):
+        moved = measure.measure(Mover(), digits, count=count, extractor=extractor, spatial=True)
+        assert moved.scores["frechet_spatial"].low > moved.scores["frechet_spatial_floor"].high
     worse = measure.measure(methods["gan-mlp"], digits, count=count)
     assert worse.scores["frechet"].value > worse.scores["frechet_floor"].value
 

@@ -10,23 +10,27 @@ from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import spread
 from mezzotint.method import Method
+from mezzotint.methods.classifier import ClassifierConfig
 from mezzotint.metrics.interval import Score
+from mezzotint.networks.residual import ResidualConfig
 from mezzotint.recipe import Budget, Execution
-from mezzotint.recipes.recognize import cnn_classic
+from mezzotint.recipes.recognize import cnn
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training.loop import stepper_for
 from mezzotint.types import Generates
 
 NAME = "classification_accuracy_score"
-PASSES = 10
-"""How often the recogniser sees each picture."""
+WIDTH, BATCH = 16, 128
+"""Of the recogniser: of 10,000 pictures of Fashion-MNIST it learns 88 % in seven seconds of two cores."""
+PASSES, LEAST = 3, 30_000
+"""How often the recogniser sees each picture, and how many pictures it sees at least, however few there are."""
 
 
 def added(card: ScoreCard, method: Method, dataset: Dataset, count: int, seed: int = 0) -> ScoreCard:
     """The card with the score of a generator that draws by class (Ravuri and Vinyals 2019); other methods' as it was.
 
-    One recogniser (`cnn-classic`) is trained on `count` drawn pictures with the classes that were asked for, another on
-    as many real training pictures, which gives the floor; both are judged on the card's split.
+    One recogniser (a narrow `cnn`) is trained on `count` drawn pictures with the classes that were asked for, another
+    on as many real training pictures, which gives the floor; both are judged on the card's split.
     """
     if not isinstance(method, Generates) or getattr(method, "classes", 0) < 2 or dataset.labels is None:
         return card
@@ -41,8 +45,12 @@ def added(card: ScoreCard, method: Method, dataset: Dataset, count: int, seed: i
     real = replace(dataset, splits={**dataset.splits, "train": rows})
     made = _of(pictures.to_uint8(drawn), labels, dataset)
     scores = {NAME: _accuracy(made, dataset, split, seed), f"{NAME}_floor": _accuracy(real, dataset, split, seed)}
-    protocol = {"cas": f"cnn-classic, {PASSES} passes over {len(rows)} pictures, classes as in train"}
-    return replace(card, protocol=card.protocol | protocol, scores=card.scores | scores)
+    told = f"cnn of width {WIDTH} that sees {_shown(len(rows))} times one of {len(rows)} pictures, classes as in train"
+    return replace(card, protocol=card.protocol | {"cas": told}, scores=card.scores | scores)
+
+
+def _shown(pictures: int) -> int:
+    return max(PASSES * pictures, LEAST)
 
 
 def _of(images: pictures.Pixels, labels: np.ndarray, like: Dataset) -> Dataset:
@@ -54,9 +62,11 @@ def _of(images: pictures.Pixels, labels: np.ndarray, like: Dataset) -> Dataset:
 
 def _accuracy(shown: Dataset, dataset: Dataset, split: str, seed: int) -> Score:
     """The share that a recogniser trained on `shown` gets right of a split of `dataset`."""
-    recipe = replace(cnn_classic(shown.spec, 1.0), seed=seed, budget=Budget(images=PASSES * shown.spec.count))
+    total = _shown(shown.spec.count)
+    usual = cnn(shown.spec, 1.0)
+    narrow = ClassifierConfig(network=ResidualConfig(width=WIDTH), label_smoothing=0.1)
+    recipe = replace(usual, method=narrow, batch=BATCH, seed=seed, budget=Budget(images=total))
     stepper = stepper_for(recipe, Execution(precision="fp32", channels_last=False), shown)
-    total = PASSES * shown.spec.count
     while stepper.state.images < total:
         stepper.step(stepper.state.images / total)
     return measure.measure(stepper.state.average.method, dataset, split=split).scores["accuracy"]

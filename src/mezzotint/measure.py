@@ -16,7 +16,7 @@ from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.metrics import distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
-from mezzotint.metrics.features import AS_THEY_ARE, Extractor, is_fid, random_filters
+from mezzotint.metrics.features import AS_THEY_ARE, Extractor, Spatial, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
 from mezzotint.scorecard import MEASURES, ScoreCard
 from mezzotint.types import Classifies, Embeds, Encodes, Generates, HasLikelihood, Images, Labels
@@ -29,6 +29,8 @@ GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
 NEIGHBORS = 5
 """Reach of the balls of precision, recall, density and coverage."""
+BLOCKS_WITHIN = 8
+"""Of the jackknife of each class's distance, whose mean over the classes is what counts."""
 FEWEST = NEIGHBORS + 1
 """Pictures in a set that can be compared with another."""
 QUANTIZATION = "8 bits a channel"
@@ -58,13 +60,20 @@ class MethodFeatures:
 
     def __call__(self, images: Images) -> Tensor:
         """What its last layer sees; raises UserError where the pictures have another shape than it was trained on."""
+        return self._embedding(images).features(images).float()
+
+    def spatial(self, images: Images) -> Tensor:
+        """What it sees halfway, place by place; raises as above."""
+        return self._embedding(images).spatial(images)
+
+    def _embedding(self, images: Images) -> Embeds:
         assert isinstance(self.method, Embeds)
         if tuple(images.shape[1:]) != self.method.spec.shape:
             raise UserError(
                 f"the features of {self.name} are for pictures of {_spoken(self.method.spec.shape)}, "
                 f"not {_spoken(tuple(images.shape[1:]))}: train a recogniser on these pictures"
             )
-        return self.method.features(images).float()
+        return self.method
 
 
 def _spoken(shape: tuple[int, ...]) -> str:
@@ -189,12 +198,14 @@ def measure(
     count: int = 10_000,
     extractor: Extractor | None = None,
     seed: int = 0,
+    spatial: bool = False,
     weights: str = "",
 ) -> ScoreCard:
     """All scores that the method's abilities admit, on one split of the data.
 
     `count` bounds the pictures drawn and the real ones they are compared with; `extractor` gives the features of the
-    distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol.
+    distances (default: fixed random filters); `spatial` asks for the spatial distance as well (Nash et al. 2021), for
+    which it looks at all pictures again; `weights` is the hash of the weights, for the protocol.
     """
     if len(dataset.splits.get(split, ())) == 0:
         raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
@@ -220,7 +231,7 @@ def measure(
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
     if isinstance(method, Generates):
-        _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
+        _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, spatial, card)
     return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes, card.answers)
 
 
@@ -307,18 +318,30 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
 
 
 def _generation(
-    method: Method, dataset: Dataset, split: str, count: int, extractor: Extractor, seed: int, card: _Card
+    method: Method,
+    dataset: Dataset,
+    split: str,
+    count: int,
+    extractor: Extractor,
+    seed: int,
+    spatial: bool,
+    card: _Card,
 ) -> None:
     """Distances between drawn and real pictures, with the distance of real from real as the floor."""
     card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest, "resize": extractor.resize}
     device = _device(method)
     other = "train" if split != "train" else "validation"
-    real, floor = (_seen(dataset, name, count, extractor, device) for name in (split, other))
     first = FIRST_SEED + seed * count
     asked = labels_like(method, dataset, split, count)
     as_saved = pictures.to_float(pictures.to_uint8(draw(method, range(first, first + count), asked))).to(device)
-    with torch.inference_mode():
-        fake = _Set(torch.cat([extractor(part).cpu() for part in as_saved.split(CHUNK)]), asked)
+
+    def seen(look: Callable[[Images], Tensor]) -> tuple[_Set, _Set, _Set]:
+        with torch.inference_mode():
+            fake = _Set(torch.cat([look(part).cpu() for part in as_saved.split(CHUNK)]), asked)
+        real, floor = (_seen(dataset, name, count, look, device) for name in (split, other))
+        return real, fake, floor
+
+    real, fake, floor = seen(extractor)
     card.protocol |= {
         "drawn": len(fake.features),
         "reference": len(real.features),
@@ -332,6 +355,10 @@ def _generation(
     if asked is not None:
         for suffix, judged in (("", fake), ("_floor", floor)):
             _within_classes(suffix, real, judged, dataset.classes, card)
+    if spatial and isinstance(extractor, Spatial) and min(len(real.features), len(floor.features)) >= FEWEST:
+        there, drawn, real_again = (each.features for each in seen(extractor.spatial))
+        card.scores["frechet_spatial"] = distribution.frechet_intervals(there, drawn)[0]
+        card.scores["frechet_spatial_floor"] = distribution.frechet_intervals(there, real_again)[0]
     if FEWEST <= min(len(real.features), len(fake.features)) <= real.features.shape[1]:
         card.notes.append(
             f"{min(len(real.features), len(fake.features))} pictures are few for {real.features.shape[1]} features: "
@@ -400,7 +427,7 @@ def _within_classes(suffix: str, real: _Set, judged: _Set, classes: Sequence[str
     if min(min(map(len, pair)) for pair in pairs) <= max(real.features.shape[1], FEWEST):
         card.notes.append(f"no distances within classes{suffix.replace('_', ' of the ')}: too few pictures in a class")
         return
-    scores = [distribution.frechet_intervals(*pair)[1] for pair in pairs]
+    scores = [distribution.frechet_intervals(*pair, blocks=BLOCKS_WITHIN)[1] for pair in pairs]
     for name, score in zip(classes, scores, strict=True):
         card.scores[f"frechet_infinity{suffix}[{name}]"] = score
     card.scores[f"frechet_within_classes{suffix}"] = mean_of(scores)

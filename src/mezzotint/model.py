@@ -136,6 +136,7 @@ class Model:
             count=count,
             extractor=features.extractor() if isinstance(features, Model) else features,
             seed=seed,
+            spatial=True,
             weights=self._stored.digest,
         )
 

@@ -15,7 +15,7 @@ from mezzotint.errors import UserError
 from mezzotint.files import write_tensors, write_whole
 from mezzotint.metrics.interval import Score
 
-MEASURES = 1
+MEASURES = 2
 """Number of the way of measuring: raised when the same pictures would be scored otherwise."""
 
 ALWAYS = ("data_digest", "split", "pictures", "shape", "precision", "measures")
@@ -32,7 +32,7 @@ BEARING: dict[str, tuple[str, ...]] = {
     "ssim": _PIXELS,
     "classification_accuracy_score": ("cas", "quantization"),
     "neighbor_accuracy": ("neighbors_among",),
-    **dict.fromkeys(("frechet", "frechet_infinity", "frechet_within_classes", "kid"), _DRAWN),
+    **dict.fromkeys(("frechet", "frechet_infinity", "frechet_spatial", "frechet_within_classes", "kid"), _DRAWN),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _DRAWN),
 }
 """What bears on single scores beside that; a recogniser's precision and recall have none of these fields."""

@@ -93,6 +93,10 @@ class Embeds(Protocol):
         """What the last layer sees: the coordinates in which distances between pictures mean something."""
         ...
 
+    def spatial(self, images: Images) -> Float[Tensor, "n d"]:
+        """What layers halfway see, place by place (`ops.places`)."""
+        ...
+
 
 @runtime_checkable
 class Classifies(Embeds, Protocol):

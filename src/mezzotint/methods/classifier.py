@@ -79,3 +79,7 @@ class Classifier(Method):
     def features(self, images: Images) -> torch.Tensor:
         """The input of the last layer, n × features."""
         return self.network.features(images)
+
+    def spatial(self, images: Images) -> torch.Tensor:
+        """What the network sees halfway, place by place."""
+        return self.network.spatial(images)

@@ -57,6 +57,10 @@ class Vicreg(Method):
         """What the network sees in each picture, n × features."""
         return self.network.features(images)
 
+    def spatial(self, images: Images) -> Tensor:
+        """What the network sees halfway, place by place."""
+        return self.network.spatial(images)
+
     def loss(self, batch: Batch, phase: str) -> Loss:
         """The weighted sum of the three terms for two views of each picture."""
         views = torch.cat([self._view(batch, stream) for stream in (1, 2)])

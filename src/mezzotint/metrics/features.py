@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from mezzotint.ops.places import CHANNELS, places
 from mezzotint.types import DataSpec, Images
 
 WIDTH = 5
@@ -22,10 +23,6 @@ SMALLEST = 4
 """Short side, in pixels, of the coarsest scale."""
 GAIN = 10.0
 """Brings the features of ordinary pictures to about unit deviation, where the cubic kernel of KID is not linear."""
-
-
-SPATIAL_FILTERS, SPATIAL_CELLS = 7, 8
-"""Random filters of which the places of their answers are told, and cells along a side."""
 
 
 @runtime_checkable
@@ -99,8 +96,7 @@ class RandomFilters:
     def spatial(self, images: Images) -> Float[Tensor, "n d"]:
         """The answers of the first filters of the finest scale, averaged over the cells of an 8×8 grid: 448 numbers."""
         edge = F.pad(images, [WIDTH // 2] * 4, mode="replicate")
-        answers = F.conv2d(edge, self.filters[0][:SPATIAL_FILTERS].to(images)).relu()
-        return GAIN * F.adaptive_avg_pool2d(answers, SPATIAL_CELLS).flatten(1).float()
+        return GAIN * places(F.conv2d(edge, self.filters[0][:CHANNELS].to(images)).relu())
 
 
 def random_filters(spec: DataSpec) -> RandomFilters:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mezzotint.networks.parts import Conv2d, VectorFromMap
+from mezzotint.ops.places import places
 from mezzotint.types import DataSpec, Images
 
 
@@ -67,12 +68,18 @@ class Classic(nn.Module):
         if config.dropout:
             layers.append(nn.Dropout(config.dropout))
         self.body = nn.Sequential(*layers)
+        self.first = 3 if pools[0] else 2
+        """Layers of the first convolution with what belongs to it."""
         self.seen = spec.shape[1:] if padding else (_seen_side(height, pools), _seen_side(width, pools))
         self.head = nn.Linear(config.hidden, len(spec.classes))
 
     def features(self, images: Images) -> Float[Tensor, "n hidden"]:
         """The hidden layer."""
         return self.body(images[:, :, : self.seen[0], : self.seen[1]])
+
+    def spatial(self, images: Images) -> Float[Tensor, "n d"]:
+        """What the first convolution sees, place by place (`ops.places`)."""
+        return places(self.body[: self.first](images))
 
     def forward(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mezzotint.ops.places import places
 from mezzotint.types import DataSpec, Images
 
 
@@ -71,11 +72,18 @@ class Residual(nn.Module):
 
     def features(self, images: Images) -> Float[Tensor, "n features"]:
         """Mean and maximum over the last stage, n × features."""
+        y = self.body(self._folded(images))
+        return torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1)
+
+    def spatial(self, images: Images) -> Float[Tensor, "n d"]:
+        """What half of the convolutions see, place by place (`ops.places`)."""
+        return places(self.body[: len(self.body) // 2](self._folded(images)))
+
+    def _folded(self, images: Images) -> Tensor:
         short = -images.shape[2] % self.fold, -images.shape[3] % self.fold
         if any(short):
             images = F.pad(images, (0, short[1], 0, short[0]), mode="replicate")
-        y = self.body(F.pixel_unshuffle(images, self.fold) if self.fold > 1 else images)
-        return torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1)
+        return F.pixel_unshuffle(images, self.fold) if self.fold > 1 else images
 
     def forward(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits, n × classes."""
