@@ -77,27 +77,34 @@ class Comparison:
 
 def read(folders: Sequence[Path]) -> tuple[Entrant, ...]:
     """The runs with their score cards; raises UserError for fewer than two, doubles, and folders without a card."""
-    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
-        raise UserError("compare takes two or more different runs")
+    _refuse_too_few(folders)
     short = [folder.resolve().name for folder in folders]
     names = short if len(set(short)) == len(short) else [str(folder) for folder in folders]
     return tuple(_entrant(name, folder) for name, folder in zip(names, folders, strict=True))
 
 
-def shared_source(entrants: tuple[Entrant, ...]) -> str | None:
+def shared_source(folders: Sequence[Path]) -> str | None:
     """The data of the first run where another was trained on others; None where each run's own are the same."""
-    if len({e.facts["data_digest"] for e in entrants}) == 1:
+    _refuse_too_few(folders)
+    if len({_facts(folder)["data_digest"] for folder in folders}) == 1:
         return None
-    return str(load(entrants[0].folder).recipe.data.source)
+    return str(load(folders[0]).recipe.data.source)
+
+
+def _refuse_too_few(folders: Sequence[Path]) -> None:
+    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("compare takes two or more different runs")
 
 
 def _entrant(name: str, folder: Path) -> Entrant:
-    card = scorecard.read(folder)
+    return Entrant(name, folder, scorecard.read(folder), _facts(folder))
+
+
+def _facts(folder: Path) -> dict[str, Any]:
     try:
-        facts = json.loads((folder / "snapshot" / "card.json").read_text(encoding="utf-8"))
+        return json.loads((folder / "snapshot" / "card.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UserError(f"{folder} has no model with a readable card: it is not a finished run") from None
-    return Entrant(name, folder, card, facts)
 
 
 def compare(entrants: tuple[Entrant, ...]) -> Comparison:

@@ -188,14 +188,12 @@ def compare(
         raise UserError(f"--out takes an .html file, not {out}")
     if not recompute and (features, split, count) != (None, None, 10_000):
         raise UserError("--split, --features and --count tell how to measure anew: give --recompute with them")
-    entrants = comparing.read(runs)
     if recompute:
-        source = comparing.shared_source(entrants)
+        source = comparing.shared_source(runs)
         for run in runs:
             print(f"measuring {run}")
             api.remeasure(run, source=source, split=split, features=features, count=count)
-        entrants = comparing.read(runs)
-    found = comparing.compare(entrants)
+    found = comparing.compare(comparing.read(runs))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, comparing.report(found))
     show_turned(*comparing.table(found))
