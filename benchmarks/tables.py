@@ -255,6 +255,8 @@ def headline(trained: list[dict[str, Any]]) -> str:
     seeds = f"median of {len(trained)} seeds" if len(trained) > 1 else "one seed"
     if "accuracy" in trained[0]["scores"]:
         return f"test accuracy {median(trained, 'accuracy'):.2%} ({seeds})"
+    if "neighbor_accuracy" in trained[0]["scores"]:
+        return f"accuracy of nearest neighbors {median(trained, 'neighbor_accuracy'):.2%} ({seeds})"
     floor = median(trained, "frechet_floor")
     return f"Fréchet distance {median(trained, 'frechet'):.1f} in features of a cnn (floor {floor:.1f}; {seeds})"
 
