@@ -1,10 +1,12 @@
 """Generators: pictures from noise."""
 
+from mezzotint.methods.flow import Drawing, FlowConfig
 from mezzotint.methods.gan import GanConfig
 from mezzotint.methods.vae import VaeConfig
 from mezzotint.networks.conv_vae import ConvDecoderConfig, ConvEncoderConfig
 from mezzotint.networks.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from mezzotint.networks.dense import DenseDecoderConfig, DenseEncoderConfig, DenseGeneratorConfig
+from mezzotint.networks.unet import UnetConfig
 from mezzotint.recipe import Averaging, Optimizer, Recipe
 from mezzotint.types import DataSpec
 
@@ -99,4 +101,73 @@ def vae_dense(spec: DataSpec, minutes: float) -> Recipe:
         method=VaeConfig(encoder=DenseEncoderConfig(), decoder=DenseDecoderConfig(), latent=32, likelihood="bernoulli"),
         optimizers={"autoencoder": Optimizer(name="adam", lr=1e-3, schedule="cosine", final=0.01)},
         batch=128,
+    )
+
+
+def _unet(minutes: float) -> UnetConfig:
+    """As wide as the budget feeds."""
+    return UnetConfig(width=48 if minutes < 3 else 64 if minutes < 20 else 96, blocks=1 if minutes < 20 else 2)
+
+
+def _denoiser(lr: float) -> dict[str, Optimizer]:
+    """Adam whose rate fades out to nothing, so that the last weights are the good ones."""
+    return {"network": Optimizer(name="adam", lr=lr, betas=(0.9, 0.99), schedule="cosine", warmup=0.02)}
+
+
+def flow(spec: DataSpec, minutes: float) -> Recipe:
+    """Flow matching along straight paths (Lipman et al. 2023; Liu et al. 2023), by class where there are classes."""
+    return Recipe(
+        name="flow",
+        method=FlowConfig(
+            network=_unet(minutes), conditional=bool(spec.classes), drawing=Drawing(solver="dpm-solver", steps=10)
+        ),
+        optimizers=_denoiser(2e-3),
+        batch=64,
+        milestones=4,
+        clip_norm=1.0,
+        averaging=Averaging(share=0.02),
+    )
+
+
+def edm(spec: DataSpec, minutes: float) -> Recipe:
+    """Diffusion with a preconditioned network and much noise (Karras et al. 2022), drawn by Heun's method."""
+    return Recipe(
+        name="edm",
+        method=FlowConfig(
+            network=_unet(minutes),
+            path="exploding",
+            predicts="preconditioned",
+            times="logit-normal",
+            times_mean=-1.2,
+            times_deviation=1.2,
+            most_noise=80.0,
+            conditional=bool(spec.classes),
+            drawing=Drawing(solver="heun", steps=10, schedule="karras"),
+        ),
+        optimizers=_denoiser(2e-3),
+        batch=64,
+        milestones=4,
+        clip_norm=1.0,
+        averaging=Averaging(share=0.02),
+    )
+
+
+def ddpm(spec: DataSpec, minutes: float) -> Recipe:
+    """The classic: predict the noise of a thousand steps (Ho et al. 2020); drawn in fewer, ancestrally."""
+    return Recipe(
+        name="ddpm",
+        method=FlowConfig(
+            network=_unet(minutes),
+            path="circle",
+            predicts="noise",
+            times="ddpm",
+            most_noise=157.0,
+            conditional=bool(spec.classes),
+            drawing=Drawing(solver="ancestral", steps=50, schedule="ddpm"),
+        ),
+        optimizers=_denoiser(2e-3),
+        batch=64,
+        milestones=4,
+        clip_norm=1.0,
+        averaging=Averaging(share=0.02),
     )
