@@ -13,18 +13,34 @@ from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
+from mezzotint.losses import flow
 from mezzotint.method import Method
 from mezzotint.metrics import distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
 from mezzotint.metrics.features import AS_THEY_ARE, Extractor, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
 from mezzotint.scorecard import MEASURES, ScoreCard
-from mezzotint.types import Classifies, Embeds, Encodes, Generates, HasLikelihood, Images, Labels
+from mezzotint.types import (
+    Batch,
+    Classifies,
+    Denoises,
+    Embeds,
+    Encodes,
+    FlowsBack,
+    Generates,
+    HasLikelihood,
+    Images,
+    Labels,
+)
 
 CHUNK = 50
 """Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
 QUICK, USUAL = 2_000, 10_000
 """Pictures drawn for the score card of a run of under five minutes, and of others."""
+DENSITIES = 200
+"""Pictures whose density is estimated where a method knows it by solving an equation: each costs as much as drawing
+many."""
+DENSITY_STEPS = 16
 GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
 NEIGHBORS = 5
@@ -113,10 +129,15 @@ def sample_grid(method: Method) -> pictures.Pixels | None:
     """
     if not isinstance(method, Generates):
         return None
-    classes = getattr(method, "classes", 0)
-    columns = classes if 0 < classes <= 12 else 8
+    columns = grid_columns(method)
     drawn = draw(method, range(ROWS * columns))
     return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
+
+
+def grid_columns(method: Method) -> int:
+    """Of the sample grid."""
+    classes = getattr(method, "classes", 0)
+    return classes if 0 < classes <= 12 else 8
 
 
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
@@ -136,7 +157,7 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
 
 
 def validation_score(method: Method, dataset: Dataset) -> Glance:
-    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound or Fréchet distance.
+    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound, error or Fréchet distance.
 
     Where there are hardly any it looks at training pictures; of a single one there is no distance (not a number).
     """
@@ -151,6 +172,9 @@ def validation_score(method: Method, dataset: Dataset) -> Glance:
             bound = [method.elbo(x, y, seed) for seed, (x, y) in enumerate(batches)]
             bits = rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions)
             return Glance("bits_per_dimension", bits.value, False, looked_at)
+        if isinstance(method, Denoises):
+            errors = [method.denoising_error(x, y, seed) for seed, (x, y) in enumerate(batches)]
+            return Glance("denoising_error", float(torch.cat(errors).mean()), False, looked_at)
         if isinstance(method, Embeds):
             rank = embedding.effective_rank(torch.cat([method.features(x) for x, _ in batches]).cpu(), resamples=1)
             return Glance("effective_rank", rank.value, True, looked_at)
@@ -190,11 +214,13 @@ def measure(
     extractor: Extractor | None = None,
     seed: int = 0,
     weights: str = "",
+    densities: int = 0,
 ) -> ScoreCard:
     """All scores that the method's abilities admit, on one split of the data.
 
     `count` bounds the pictures drawn and the real ones they are compared with; `extractor` gives the features of the
-    distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol.
+    distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol. `densities` is of
+    how many pictures a method that flows back estimates the density: it takes long.
     """
     if len(dataset.splits.get(split, ())) == 0:
         raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
@@ -219,6 +245,8 @@ def measure(
             _likelihood(method, dataset, split, seed, card)
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
+        if isinstance(method, FlowsBack) and densities:
+            _density(method, dataset, split, densities, seed, card)
     if isinstance(method, Generates):
         _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
     return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes, card.answers)
@@ -286,6 +314,21 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_likelihood_kind(method)}"
 
 
+def _density(method: FlowsBack, dataset: Dataset, split: str, count: int, seed: int, card: _Card) -> None:
+    """Bits per dimension by the flow that pictures are drawn by."""
+    found: list[Tensor] = []
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, _device(method), count)):
+        uniform = torch.special.ndtr(Batch(images, seed=seed + i).normal(*dataset.spec.shape, stream=1))
+        spread_out, extra = flow.dequantized(images, uniform)
+        found.append(method.log_density(spread_out, labels, seed + i, DENSITY_STEPS) + extra)
+    log_probability = torch.cat(found)
+    card.scores["bits_per_dimension_ode"] = rate.bits_per_dimension(log_probability, dataset.spec.dimensions)
+    card.protocol["density"] = (
+        f"estimate by the flow's equation (rk4, {DENSITY_STEPS} steps, one probe), evenly dequantized, "
+        f"{len(log_probability)} pictures: not comparable with an evidence bound"
+    )
+
+
 def _likelihood_kind(method: Any) -> str:
     kind = getattr(method.config, "likelihood", "")
     if kind == "bernoulli":
@@ -326,6 +369,7 @@ def _generation(
         "quantization": QUANTIZATION,
         "neighbors": NEIGHBORS,
         "classes_drawn": "none asked for" if asked is None else f"as in {split}",
+        **_way_of_drawing(method),
     }
     _distances("", "distance from real to drawn pictures", real, fake, card)
     _distances("_floor", "floor", real, floor, card)
@@ -348,6 +392,15 @@ def _generation(
             "the features are fixed random filters, blind to meaning: with labelled pictures train a recogniser "
             "(cnn) and measure with --features RUN"
         )
+
+
+def _way_of_drawing(method: Any) -> dict[str, str]:
+    """Of methods that draw in steps; it tells what was judged, not how."""
+    drawing = getattr(getattr(method, "config", None), "drawing", None)
+    if drawing is None:
+        return {}
+    guided = f", guidance {drawing.guidance:g}" if drawing.guidance != 1 else ""
+    return {"drawing": f"{drawing.solver}, {drawing.steps} steps{guided}"}
 
 
 @dataclass(frozen=True)

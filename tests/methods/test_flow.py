@@ -182,7 +182,10 @@ def by_class(**changes: object) -> Flow:
 def test_guidance_of_one_is_none_to_the_bit() -> None:
     method, labels = by_class(), torch.tensor([0, 1, 2])
     with torch.no_grad():
-        plain, guided = method.generate([1, 2, 3], labels), method.drawing_with(guidance=1.0).generate([1, 2, 3], labels)
+        plain, guided = (
+            method.generate([1, 2, 3], labels),
+            method.drawing_with(guidance=1.0).generate([1, 2, 3], labels),
+        )
         further = method.drawing_with(guidance=3.0).generate([1, 2, 3], labels)
     assert torch.equal(plain, guided)
     assert not torch.allclose(plain, further, atol=1e-3)

@@ -39,15 +39,14 @@ def carried(path: Path, x: Tensor, first: float, last: float) -> Tensor:
 
 def error(name: solvers.SolverName, path: Path, steps: int, first: float, last: float) -> float:
     x = torch.tensor([-1.3, 0.2, 2.0], dtype=torch.float64)
-    found = solvers.solve(
-        name, normal_velocity(path), path, x, solvers.even_times(steps, first, last), no_noise
-    )
+    found = solvers.solve(name, normal_velocity(path), path, x, solvers.even_times(steps, first, last), no_noise)
     return float((found - carried(path, x, first, last)).abs().max())
 
 
 @pytest.mark.parametrize(("name", "order"), RUNGE_KUTTA.items())
 def test_runge_kutta_has_its_order(name: solvers.SolverName, order: int) -> None:
     """dx/dt = cos(t)·x has x(0)·exp(sin t)."""
+
     def after(steps: int) -> float:
         found = solvers.solve(
             name,

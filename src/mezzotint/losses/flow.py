@@ -20,10 +20,13 @@ def paired(noise: Images, images: Images, labels: Labels | None) -> Images:
     otherwise a class would have noises of its own, which drawing does not give it.
     """
     order, everyone = torch.arange(len(images)), torch.arange(len(images))
-    groups = [everyone] if labels is None else [(labels == label).nonzero().flatten().cpu() for label in labels.unique()]
+    groups = (
+        [everyone] if labels is None else [(labels == label).nonzero().flatten().cpu() for label in labels.unique()]
+    )
     ours, theirs = (x.detach().flatten(1).cpu().double().numpy() for x in (images, noise))
     for group in groups:
-        gain = ours[group] @ theirs[group].T  # |a - b|² is -2ab and what no order changes
+        rows = group.numpy()
+        gain = ours[rows] @ theirs[rows].T  # |a - b|² is -2ab and what no order changes
         _, columns = linear_sum_assignment(gain, maximize=True)
         order[group] = group[torch.from_numpy(columns)].clone()
     return noise[order.to(noise.device)]

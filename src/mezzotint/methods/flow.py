@@ -8,11 +8,12 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from mezzotint.codec import nearest
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
 from mezzotint.method import Method, MethodConfig
@@ -206,6 +207,8 @@ class Flow(Method):
         """The same network drawing in another way; raises UserError for a way that there is not."""
         if guidance is not None and guidance != 1 and not self.classes:
             raise UserError("guidance is for models that were trained by class")
+        if solver is not None and solver not in get_args(solvers.SolverName):
+            raise UserError(f"there is no solver {solver!r}: {nearest(solver, get_args(solvers.SolverName))}")
         asked = {"solver": solver, "steps": steps, "guidance": guidance}
         try:
             drawing = replace(self.config.drawing, **{k: v for k, v in asked.items() if v is not None})

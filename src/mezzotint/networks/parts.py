@@ -170,8 +170,8 @@ def sinusoids(level: Float[Tensor, " n"], count: int) -> Float[Tensor, "n count"
     Vaswani et al. 2017, section 3.5, of noise levels in [0, 1].
     """
     half = count // 2
-    speeds = torch.exp(torch.arange(half, device=level.device) * (-math.log(10_000) / half))
-    angles = 1000 * level.float()[:, None] * speeds
+    speeds = torch.exp(torch.arange(half, device=level.device, dtype=level.dtype) * (-math.log(10_000) / half))
+    angles = 1000 * level[:, None] * speeds
     return torch.cat([angles.cos(), angles.sin()], 1)
 
 

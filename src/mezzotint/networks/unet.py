@@ -19,7 +19,7 @@ from mezzotint.types import DataSpec, Images, Labels
 
 @dataclass(frozen=True, kw_only=True)
 class UnetConfig:
-    """Width and depth: 28×28 pictures have 0.3 M parameters at width 32 and blocks 1, 60 M at width 320 and blocks 2."""
+    """Width and depth: for 28×28 pictures 0.3 M parameters at width 32 and blocks 1, 60 M at width 320 and blocks 2."""
 
     width: int = 64
     """Channels of the finest stage; each coarser one has twice as many on half the side, up to four times."""
@@ -118,9 +118,7 @@ class _Block(nn.Module):
         self.second = zeroed(nn.Conv2d(width, width, 3, padding=1))
         self.dropout = Dropout(dropout) if dropout else nn.Identity()
 
-    def forward(
-        self, x: Float[Tensor, "n c h w"], modulation: Float[Tensor, "n two_c"]
-    ) -> Float[Tensor, "n c h w"]:
+    def forward(self, x: Float[Tensor, "n c h w"], modulation: Float[Tensor, "n two_c"]) -> Float[Tensor, "n c h w"]:
         scale, shift = modulation[:, :, None, None].chunk(2, 1)
         y = self.second_norm(self.first(F.silu(self.first_norm(x))))
         return x + self.second(self.dropout(F.silu(torch.addcmul(shift, y, 1 + scale))))

@@ -108,9 +108,7 @@ def completed(
             return picture, m.sigma / size.square() * x - m.alpha * spread / size * said
 
 
-def target(
-    path: Path, predicts: Prediction, picture: Tensor, noise: Tensor, t: Tensor, spread: float
-) -> Tensor:
+def target(path: Path, predicts: Prediction, picture: Tensor, noise: Tensor, t: Tensor, spread: float) -> Tensor:
     """What a perfect network would say: the inverse of `completed`."""
     m = path.at(t)
     match predicts:

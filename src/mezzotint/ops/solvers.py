@@ -1,12 +1,13 @@
 """Solvers of dx/dt = velocity(x, t) along given times, in one signature.
 
-A solver is a pure function of (velocity, path, x, times, noise): `velocity(x, t)` takes a number t; `times` are those at
-which it stands still, the first one that of `x`; `noise(i)` is the fresh noise of step i. Only those that use the form of
-the path look at it; only the ancestral one is random.
+A solver is a pure function of (velocity, path, x, times, noise): `velocity(x, t)` takes a number t; `times` are where
+it stops, the first one that of `x`; `noise(i)` is the fresh noise of step i. Only those that use the form of the path
+look at it; only the ancestral one is random.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -35,7 +36,7 @@ RK4 = Tableau((0.0, 0.5, 0.5, 1.0), ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (
 
 def runge_kutta(tableau: Tableau, velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
     """`x` moved from the first of `times` to the last, a step between each two; forward or backward."""
-    for t, following in zip(times, times[1:], strict=False):
+    for t, following in pairwise(times):
         h, slopes = following - t, list[Tensor]()
         for node, row in zip(tableau.nodes, tableau.rows, strict=True):
             slopes.append(velocity(_moved(x, h, row, slopes), t + node * h))
@@ -57,7 +58,7 @@ def dpm_solver(velocity: Velocity, path: Path, x: Tensor, times: Sequence[float]
     noise. With r = sigma/alpha the half-logarithmic time of the paper is -log r.
     """
     before: tuple[Tensor, float] | None = None
-    for t, following in zip(times, times[1:], strict=False):
+    for t, following in pairwise(times):
         (alpha, sigma), (next_alpha, next_sigma) = _mixture(path, t), _mixture(path, following)
         picture, _ = path.apart(x, velocity(x, t), torch.tensor(t, dtype=x.dtype, device=x.device))
         length = math.inf if not alpha or not next_sigma else math.log(next_alpha * sigma / (alpha * next_sigma))
@@ -75,7 +76,7 @@ def ancestral(velocity: Velocity, path: Path, x: Tensor, times: Sequence[float],
 
     For any path: the posterior of x/alpha given the predicted picture, whose variance is r'²·(r² - r'²)/r².
     """
-    for i, (t, following) in enumerate(zip(times, times[1:], strict=False)):
+    for i, (t, following) in enumerate(pairwise(times)):
         (alpha, sigma), (next_alpha, next_sigma) = _mixture(path, t), _mixture(path, following)
         picture, old = path.apart(x, velocity(x, t), torch.tensor(t, dtype=x.dtype, device=x.device))
         share = next_sigma * alpha / (next_alpha * sigma) if sigma else 0.0  # of the next noise, how much is old noise
@@ -90,9 +91,7 @@ def _mixture(path: Path, t: float) -> tuple[float, float]:
     return float(m.alpha), float(m.sigma)
 
 
-def solve(
-    name: SolverName, velocity: Velocity, path: Path, x: Tensor, times: Sequence[float], noise: Noise
-) -> Tensor:
+def solve(name: SolverName, velocity: Velocity, path: Path, x: Tensor, times: Sequence[float], noise: Noise) -> Tensor:
     """`x` moved along `times` by the solver called `name`."""
     match name:
         case "dpm-solver":
