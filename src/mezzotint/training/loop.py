@@ -121,7 +121,8 @@ class Training:
         if not self.glances:
             return 0.0
         drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
-        return statistics.median(self.glances) * max(drawn, len(self.dataset.splits["test"]))
+        looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
+        return statistics.median(self.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
         """For the score card: as usual, but few where drawing the usual number takes over a tenth of the budget."""
