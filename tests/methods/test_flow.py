@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mezzotint import measure
 from mezzotint.errors import UserError
-from mezzotint.methods.flow import Drawing, Flow, FlowConfig
+from mezzotint.methods.flow import Drawing, Flow, FlowConfig, _shares
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops import paths
 from mezzotint.types import Batch, DataSpec
@@ -100,15 +100,16 @@ def test_a_wrong_network_loses_more(way: str) -> None:
 
 def test_times_cover_the_path_evenly_whatever_the_micro_batch() -> None:
     method, images = exact("straight"), pictures(64)
-    whole = method._times(Batch(images, seed=3)).flatten()
-    halves = [method._times(Batch(images[i : i + 32], seed=3, first=i, whole=64)).flatten() for i in (0, 32)]
+    whole = method._times(_shares(Batch(images, seed=3))).flatten()
+    parts = [Batch(images[i : i + 32], seed=3, first=i, whole=64) for i in (0, 32)]
+    halves = [method._times(_shares(part)).flatten() for part in parts]
     assert torch.equal(whole, torch.cat(halves))
     assert torch.equal((whole * 64).floor(), torch.arange(64).double())
 
 
 def test_logit_normal_times_are_normal_in_the_logarithm_of_the_ratio() -> None:
     method = exact("exploding")
-    logs = method._times(Batch(pictures(10_000), seed=1)).log()
+    logs = method._times(_shares(Batch(pictures(10_000), seed=1))).log()
     assert float(logs.mean()) == pytest.approx(-1.2, abs=0.01)
     assert float(logs.std()) == pytest.approx(1.2, rel=0.01)
 
@@ -121,6 +122,19 @@ def test_so_many_classes_are_hidden() -> None:
     assert told is not None
     assert float((told == 3).float().mean()) == pytest.approx(0.25, abs=0.03)
     assert torch.equal(told[told != 3], labels[told != 3])
+
+
+def test_a_picture_is_judged_alike_in_any_company() -> None:
+    method, images = exact("straight", numbers=8), pictures(20, numbers=8)
+    first, again = (method.denoising_error(x, None, 4)[0] for x in (images, torch.cat([images[:1], -images[1:]])))
+    assert float(first) == pytest.approx(float(again), rel=1e-9)
+
+
+def test_what_was_learned_by_heart_has_the_smaller_error() -> None:
+    """A network that is right for one kind of pictures alone errs on others: what a membership attack goes by."""
+    method, images = exact("straight", numbers=8), pictures(200, numbers=8)
+    known, others = (method.denoising_error(x, None, seed=0).mean() for x in (images, images + 0.5))
+    assert float(known) < float(others)
 
 
 # What is drawn.

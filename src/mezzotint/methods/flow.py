@@ -93,6 +93,10 @@ class FlowConfig(MethodConfig):
         return Flow(self, spec)
 
 
+LOOKS = 4
+"""Times at which a picture's error is taken when it is judged."""
+
+
 class Flow(Method):
     """One phase, one group: the network."""
 
@@ -113,16 +117,18 @@ class Flow(Method):
 
     def loss(self, batch: Batch, phase: str) -> Loss:
         """The mean squared error of what the network says, weighted as the settings ask."""
-        error = self._error(batch, self._labels_to_train_with(batch)).mean()
+        error = self._error(batch, self._times(_shares(batch)), self._labels_to_train_with(batch)).mean()
         return Loss(error, {f"{self.config.predicts}_error": error.detach()})
 
     def denoising_error(self, images: Images, labels: Labels | None, seed: int) -> Tensor:
-        """The loss of each picture, at a noise and a time from `seed`."""
-        return self._error(Batch(images, labels, seed=seed), labels if self.classes else None)
+        """The loss of each picture, a mean over LOOKS times, the same for all pictures; its noise is from `seed`."""
+        batch, share = Batch(images, labels, seed=seed), images.new_ones(len(images), 1, 1, 1)
+        times = [self._times(share * (i + 0.5) / LOOKS) for i in range(LOOKS)]
+        given = labels if self.classes else None
+        return torch.stack([self._error(batch, t, given) for t in times]).mean(0)
 
-    def _error(self, batch: Batch, labels: Labels | None) -> Tensor:
+    def _error(self, batch: Batch, t: Tensor, labels: Labels | None) -> Tensor:
         c, images = self.config, batch.images
-        t = self._times(batch)
         noise = batch.normal(*self.spec.shape)
         if c.pairing:
             noise = flow.paired(noise, images, batch.labels if self.classes else None)
@@ -133,12 +139,9 @@ class Flow(Method):
             return error
         return error * flow.min_snr_weight(self.path, c.predicts, t, c.spread, c.min_snr).flatten()
 
-    def _times(self, batch: Batch) -> Tensor:
-        """A time for each picture, n 1 1 1; even times are stratified: each picture has its own share of the batch."""
-        c, whole = self.config, batch.whole or len(batch)
-        within = torch.special.ndtr(batch.normal(1, 1, 1, stream=1))
-        place = torch.arange(batch.first, batch.first + len(batch), device=within.device)
-        share = (place[:, None, None, None] + within) / whole
+    def _times(self, share: Tensor) -> Tensor:
+        """The time below which so much lies of the times to train at, n 1 1 1 with `share` in [0, 1]."""
+        c = self.config
         match c.times:
             case "uniform":
                 last = 1.0 if c.most_noise is None else self._time_of(c.most_noise)
@@ -272,3 +275,10 @@ class Flow(Method):
         probe = Batch(images, labels, seed=seed).normal(*self.spec.shape).sign()
         end, change = flow.transported(lambda x, t: self.velocity(x, t, given), images, probe, times)
         return flow.normal_log_density(end, self._most_sigma(times[-1])) + change
+
+
+def _shares(batch: Batch) -> Tensor:
+    """For each picture a number in [0, 1], n 1 1 1, random within the picture's own stratum of the batch."""
+    within = torch.special.ndtr(batch.normal(1, 1, 1, stream=1))
+    place = torch.arange(batch.first, batch.first + len(batch), device=within.device)
+    return (place[:, None, None, None] + within) / (batch.whole or len(batch))
