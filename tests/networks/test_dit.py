@@ -40,3 +40,21 @@ def test_no_network_can_be_made_of_odd_sizes():
     for odd in ({"width": 48}, {"depth": 0}, {"fold": 0}):
         with pytest.raises(ValueError, match="multiple of 32"):
             DitConfig(**odd)
+
+
+def test_in_bfloat16_it_says_nearly_the_same_and_learns(make_spec):
+    network, x = (
+        DitConfig(width=32, depth=2).build(make_spec(28), 3).to(memory_format=torch.channels_last),
+        torch.randn(4, 1, 28, 28),
+    )
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    told = torch.rand(4), torch.tensor([0, 1, 2, 3])
+    exact = network(x, *told)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network(x, *told)
+    rounded.float().square().sum().backward()
+    # bfloat16 has eight bits; errors of some ten layers add up.
+    assert float(((rounded.float() - exact).norm() / exact.norm()).detach()) < 0.05
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())

@@ -63,3 +63,21 @@ def test_attention_is_torchs(heads):
     query, key, value = (x.view(3, 7, heads, 64 // heads).transpose(1, 2) for x in asked.chunk(3, 2))
     expected = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(3, 7, 64)
     torch.testing.assert_close(attended(asked, heads), expected)
+
+
+def test_in_bfloat16_it_says_nearly_the_same_and_learns(make_spec):
+    network, x = (
+        UnetConfig(width=16).build(make_spec(28), 3).to(memory_format=torch.channels_last),
+        torch.randn(4, 1, 28, 28),
+    )
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    told = torch.rand(4), torch.tensor([0, 1, 2, 3])
+    exact = network(x, *told)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network(x, *told)
+    rounded.float().square().sum().backward()
+    # bfloat16 has eight bits; errors of some ten layers add up.
+    assert float(((rounded.float() - exact).norm() / exact.norm()).detach()) < 0.05
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
