@@ -117,21 +117,22 @@ class Flow(Method):
 
     def loss(self, batch: Batch, phase: str) -> Loss:
         """The mean squared error of what the network says, weighted as the settings ask."""
-        error = self._error(batch, self._times(_shares(batch)), self._labels_to_train_with(batch)).mean()
+        noise = batch.normal(*self.spec.shape)
+        if self.config.pairing:
+            noise = flow.paired(noise, batch.images, batch.labels if self.classes else None)
+        labels = self._labels_to_train_with(batch)
+        error = self._error(batch.images, noise, self._times(_shares(batch)), labels).mean()
         return Loss(error, {f"{self.config.predicts}_error": error.detach()})
 
     def denoising_error(self, images: Images, labels: Labels | None, seed: int) -> Tensor:
         """The loss of each picture, a mean over LOOKS times, the same for all pictures; its noise is from `seed`."""
-        batch, share = Batch(images, labels, seed=seed), images.new_ones(len(images), 1, 1, 1)
+        noise, share = Batch(images, seed=seed).normal(*self.spec.shape), images.new_ones(len(images), 1, 1, 1)
         times = [self._times(share * (i + 0.5) / LOOKS) for i in range(LOOKS)]
         given = labels if self.classes else None
-        return torch.stack([self._error(batch, t, given) for t in times]).mean(0)
+        return torch.stack([self._error(images, noise, t, given) for t in times]).mean(0)
 
-    def _error(self, batch: Batch, t: Tensor, labels: Labels | None) -> Tensor:
-        c, images = self.config, batch.images
-        noise = batch.normal(*self.spec.shape)
-        if c.pairing:
-            noise = flow.paired(noise, images, batch.labels if self.classes else None)
+    def _error(self, images: Images, noise: Images, t: Tensor, labels: Labels | None) -> Tensor:
+        c = self.config
         said = self._said(self.path.mixed(images, noise, t), t, labels)
         wanted = paths.target(self.path, c.predicts, images, noise, t, c.spread)
         error = (said - wanted).square().flatten(1).mean(1)
