@@ -399,7 +399,8 @@ def _way_of_drawing(method: Any) -> dict[str, str]:
     drawing = getattr(getattr(method, "config", None), "drawing", None)
     if drawing is None:
         return {}
-    guided = f", guidance {drawing.guidance:g}" if drawing.guidance != 1 else ""
+    between = f"from noise level {drawing.guidance_from:g} to {drawing.guidance_to:g}"
+    guided = f", guidance {drawing.guidance:g} {between}" if drawing.guidance != 1 else ""
     return {"drawing": f"{drawing.solver}, {drawing.steps} steps{guided}"}
 
 

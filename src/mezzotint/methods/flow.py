@@ -248,11 +248,11 @@ class Flow(Method):
     # There and back.
 
     def _exact_times(self, steps: int) -> list[float]:
-        """From picture to noise: even, but where the path has no end as Karras et al. 2022."""
+        """From picture to noise, in `steps` steps that are short near the picture, where the flow turns fast."""
         most = self.config.most_noise
-        if self.path.name == "exploding":
-            return solvers.karras_times(steps, self.path, most or 80.0)[::-1]
-        return solvers.even_times(steps, 0.0, 1.0 if most is None else self._time_of(most))
+        if most is not None:
+            return solvers.karras_times(steps, self.path, most)[::-1]
+        return [*solvers.karras_times(max(1, steps - 1), self.path, 20.0)[::-1], 1.0]
 
     def to_noise(self, images: Images, labels: Labels | None = None, steps: int = 16) -> Images:
         """The noise that each picture is drawn from, along the flow without guidance (rk4, four looks a step)."""
