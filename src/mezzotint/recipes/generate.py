@@ -129,12 +129,12 @@ def _unet(minutes: float) -> UnetConfig:
 def flow(spec: DataSpec, minutes: float) -> Recipe:
     """Flow matching along straight paths (Lipman et al. 2023; Liu et al. 2023), by class where there are classes.
 
-    Seventeen looks at the network a picture: DPM-Solver++ in ten steps, with guidance at middling noise. After 100,000
-    pictures of Fashion-MNIST that brought the Fréchet distance in a cnn's features from 24 to 15 (of 1,000 pictures) and
-    coverage from 0.47 to 0.58, recall from 0.69 to 0.64.
+    Seventeen looks at the network a picture: DPM-Solver++ in ten steps, with guidance at middling noise. On
+    Fashion-MNIST, after 100,000 pictures, guidance brought the Fréchet distance in a cnn's features from 24 to 15 (of
+    1,000 pictures) and coverage from 0.47 to 0.58, recall from 0.69 to 0.64.
     """
-    guided = {"guidance": 2.0, "guidance_from": 0.2, "guidance_to": 0.8} if spec.classes else {}
-    drawing = Drawing(solver="dpm-solver", steps=10, **guided)
+    guidance = 2.0 if spec.classes else 1.0
+    drawing = Drawing(solver="dpm-solver", steps=10, guidance=guidance, guidance_from=0.2, guidance_to=0.8)
     return _denoiser("flow", FlowConfig(network=_unet(minutes), conditional=bool(spec.classes), drawing=drawing))
 
 
