@@ -55,7 +55,9 @@ def test_a_flow_is_glanced_at_by_its_error_and_measured_by_its_density(
     glance = measure.validation_score(flow, digits)
     assert (glance.name, glance.higher_is_better) == ("denoising_error", False)
     errors = [
-        flow.denoising_error(x, y, seed) for seed, (x, y) in enumerate(ordered(digits, "validation", measure.CHUNK))
+        flow.denoising_error(x, y, seed)
+        for seed, (x, y) in enumerate(ordered(digits, "validation", measure.CHUNK, limit=measure.GLANCE))
+        if seed < 5
     ]
     assert glance.value == pytest.approx(float(torch.cat(errors).mean()), rel=1e-5)
     card = measure.measure(flow, digits, count=50, densities=8)

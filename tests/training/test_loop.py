@@ -358,7 +358,7 @@ def rng() -> np.random.Generator:
 def test_slow_drawing_draws_fewer_pictures_for_the_card(make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
     training = train_in(tmp_path / "run", make_recipe("gan-mlp", steps=1))
     training.recipe = replace(training.recipe, budget=Budget(minutes=10))
-    for seconds, drawn in ((0.001, 10_000), (0.1, 2_000)):
+    for seconds, drawn in ((0.001, 10_000), (0.02, 2_000), (0.1, 500)):
         training.glances = [seconds] * 3
         assert training.pictures_to_draw() == drawn
 

@@ -125,11 +125,14 @@ class Training:
         return statistics.median(self.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
-        """For the score card: as usual, but few where drawing the usual number takes over a tenth of the budget."""
+        """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
         minutes = self.recipe.budget.minutes
         usual = measure.usual_count(minutes)
-        slow = bool(minutes and self.glances) and statistics.median(self.glances) * usual > 6 * (minutes or 0)
-        return min(usual, measure.QUICK) if slow else usual
+        if not minutes or not self.glances:
+            return usual
+        affordable = 0.1 * 60 * minutes / statistics.median(self.glances)
+        fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
+        return next(fewer, measure.HASTY)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
