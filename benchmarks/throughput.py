@@ -52,6 +52,7 @@ PYTHAE = (
 WORKS = {
     "cnn-classic": Work("cnn-classic", 128_000, ("keras_cnn", "tutorial_cnn")),
     "dcgan-tutorial": Work("dcgan-tutorial", 10_240, ("keras_dcgan", "tutorial_dcgan")),
+    "flow": Work("flow", 25_600, ("diffusers_unet", "lucidrains_unet"), ("method.network.width=64",)),
     "pythae-vae": Work("vae", 3_840, ("pythae_vae",), PYTHAE),
 }
 

@@ -20,8 +20,9 @@ from mezzotint.method import Method
 @pytest.fixture(scope="module")
 def methods(make_recipe: Any, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Method]:
     place = tmp_path_factory.mktemp("runs")
-    more = {"gan-mlp": ("method.conditional=true",)}
-    names = ("cnn-classic", "vae", "gan-mlp")
+    few = ("method.drawing.steps=2", "method.network.width=16")
+    more = {"gan-mlp": ("method.conditional=true",), "flow": few}
+    names = ("cnn-classic", "vae", "gan-mlp", "flow")
     return {n: train_in(place / n, make_recipe(n, *more.get(n, ()), steps=30, batch=64)).trained() for n in names}
 
 
@@ -44,6 +45,28 @@ def test_accuracy_is_the_share_of_right_answers(methods: dict[str, Method], digi
     assert glance.name == "accuracy"
     assert glance.higher_is_better
     assert 0 <= glance.value <= 1
+
+
+def test_a_flow_is_glanced_at_by_its_error_and_measured_by_its_density(
+    methods: dict[str, Method], digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "DENSITY_STEPS", 2)
+    monkeypatch.setattr(measure, "DENSITIES", 8)
+    flow: Any = methods["flow"]
+    glance = measure.validation_score(flow, digits)
+    assert (glance.name, glance.higher_is_better) == ("denoising_error", False)
+    errors = [
+        flow.denoising_error(x, y, seed)
+        for seed, (x, y) in enumerate(ordered(digits, "validation", measure.CHUNK, limit=measure.GLANCE))
+        if seed < 5
+    ]
+    assert glance.value == pytest.approx(float(torch.cat(errors).mean()), rel=1e-5)
+    card = measure.measure(flow, digits, count=50, thorough=True)
+    assert card.scores["bits_per_dimension_ode"].n == 8
+    assert 0 < card.scores["bits_per_dimension_ode"].value < 20
+    assert "8 pictures" in card.protocol["density"]
+    assert card.protocol["drawing"] == "dpm-solver, 2 steps, guidance 2 from noise level 0.2 to 0.8"
+    assert "bits_per_dimension_ode" not in measure.measure(flow, digits, count=50).scores
 
 
 def test_bounds_and_reconstructions_are_means_over_pictures(methods: dict[str, Method], digits: Dataset) -> None:
@@ -86,14 +109,14 @@ def test_a_perfect_forger_is_at_no_distance(digits: Dataset, methods: dict[str, 
             return super().generate(seeds).roll(4, 2)
 
     count = len(digits.splits["test"])
-    card = measure.measure(Forger(), digits, count=count, spatial=True)
+    card = measure.measure(Forger(), digits, count=count, thorough=True)
     scale = card.scores["frechet_floor"].value
     assert abs(card.scores["frechet"].value) < 1e-3 * scale
     assert card.scores["precision"].value == card.scores["recall"].value == card.scores["coverage"].value == 1
     assert abs(card.scores["frechet_spatial"].value) < 1e-3 * card.scores["frechet_spatial_floor"].value
     ruler = measure.MethodFeatures(methods["cnn-classic"].eval(), "cnn-classic", "0" * 64)
     for extractor in (None, ruler):
-        moved = measure.measure(Mover(), digits, count=count, extractor=extractor, spatial=True)
+        moved = measure.measure(Mover(), digits, count=count, extractor=extractor, thorough=True)
         assert moved.scores["frechet_spatial"].low > moved.scores["frechet_spatial_floor"].high
     worse = measure.measure(methods["gan-mlp"], digits, count=count)
     assert worse.scores["frechet"].value > worse.scores["frechet_floor"].value

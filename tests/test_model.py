@@ -13,6 +13,7 @@ from mezzotint.errors import UserError
 from mezzotint.model import Model, load
 
 FIXED = ("execution.threads=1", "execution.precision=fp32", "execution.channels_last=false")
+FEW = ("method.network.width=16", "method.drawing.steps=2")
 Models = dict[str, Model]
 
 
@@ -28,7 +29,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Models:
         return load(run)
 
     return {
-        name: train(name, *more) for name, *more in (("cnn-classic",), ("vae",), ("gan-mlp", "method.conditional=on"))
+        name: train(name, *more)
+        for name, *more in (("cnn-classic",), ("vae",), ("gan-mlp", "method.conditional=on"), ("flow", *FEW))
     }
 
 
@@ -41,6 +43,7 @@ def test_a_model_can_what_its_method_can(models: Models) -> None:
     assert models["cnn-classic"].abilities == ("classify",)
     assert models["vae"].abilities == ("generate", "reconstruct", "interpolate")
     assert models["gan-mlp"].abilities == ("generate",)
+    assert models["flow"].abilities == ("generate", "go to noise and back")
 
 
 def test_probabilities_are_probabilities(models: Models, pictures: torch.Tensor) -> None:
@@ -78,6 +81,31 @@ def test_classes_by_name(models: Models) -> None:
         gan.generate([1], ["3", "4"])
     with pytest.raises(UserError, match="not trained by class"):
         models["vae"].generate([1], ["3"])
+
+
+def test_drawing_in_another_way(models: Models) -> None:
+    flow = models["flow"]
+    plain = flow.generate([5, 6])
+    assert torch.equal(flow.generate([5, 6], solver="dpm-solver", steps=2, guidance=2.0), plain)
+    for way in ({"steps": 4}, {"guidance": 3.0}, {"solver": "ancestral"}):
+        assert not torch.equal(flow.generate([5, 6], **way), plain)
+    assert torch.equal(flow.generate([5, 6]), plain)
+    with pytest.raises(UserError, match="did you mean 'heun'"):
+        flow.generate([5], solver="huen")
+    with pytest.raises(UserError, match="draws in one pass"):
+        models["gan-mlp"].generate([5], steps=4)
+
+
+def test_to_noise_and_back(models: Models, pictures: torch.Tensor) -> None:
+    flow = models["flow"]
+    noise = flow.to_noise(pictures, ["3"])
+    assert noise.shape == pictures.shape
+    torch.testing.assert_close(flow.from_noise(noise, ["3"]), pictures, rtol=0, atol=0.02)
+    assert not torch.equal(flow.from_noise(noise, ["8"]), flow.from_noise(noise, ["3"]))
+    with pytest.raises(UserError, match="name the class"):
+        flow.to_noise(pictures)
+    with pytest.raises(UserError, match="cannot go to noise and back"):
+        models["vae"].to_noise(pictures)
 
 
 def test_latents_there_and_back(models: Models, pictures: torch.Tensor) -> None:

@@ -25,7 +25,7 @@ FLAGS = {
     look.board: "runs port",
     judge.compare: "runs out recompute split features count",
     judge.arena: "data recipes minutes seeds out set features count",
-    use.generate: "run count seed classes out",
+    use.generate: "run count seed classes solver steps guidance out",
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
@@ -56,7 +56,7 @@ def test_flags(verb: object) -> None:
 
 
 def test_recipes() -> None:
-    promised = {"cnn", "cnn-classic", "dcgan", "dcgan-tutorial", "gan-mlp", "vae", "vae-dense"}
+    promised = {"cnn", "cnn-classic", "dcgan", "dcgan-tutorial", "ddpm", "edm", "flow", "gan-mlp", "vae", "vae-dense"}
     assert set(catalog.RECIPES) >= promised
 
 

@@ -169,7 +169,7 @@ def finish(run: Run, training: Training) -> ScoreCard:
     method, dataset = training.trained(), training.dataset
     snapshot.save(run.snapshot, method, training.recipe, facts_of(training), page.model_card(training.recipe, None, {}))
     stored = snapshot.load(run.snapshot, catalog.kinds())
-    count = measure.usual_count(training.recipe.budget.minutes)
+    count = training.pictures_to_draw()
     card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
     write_card(run, card)
     page.write(run, card, dataset, measure.telling_sheets(stored.method, dataset, card))

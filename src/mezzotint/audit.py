@@ -21,7 +21,7 @@ from mezzotint.metrics.copying import Finding
 from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.metrics.interval import Score, proportion
 from mezzotint.metrics.neighbors import Bank, Neighbors, Views, middles, nearest, shrunk, windows
-from mezzotint.types import Classifies, Generates, HasLikelihood, Images, Labels
+from mezzotint.types import Classifies, Denoises, Generates, HasLikelihood, Images, Labels
 
 COUNT = 2_000
 """Pictures drawn, and held-out pictures that set and that try the threshold, unless asked otherwise."""
@@ -335,14 +335,16 @@ def _kind(method: Method) -> str:
         return "the confidence in their class"
     if isinstance(method, HasLikelihood):
         return f"their evidence bound, {BOUNDS} draws averaged"
+    if isinstance(method, Denoises):
+        return f"their denoising error, {BOUNDS} draws averaged"
     return "the distance to the nearest drawn picture"
 
 
 def confidence(method: Method, dataset: Dataset, rows: np.ndarray, count: int, seed: int) -> Tensor:
     """How well a model knows each picture, in float64: higher for what it was trained on, if it gives that away.
 
-    A recogniser's logit of the true class's probability, a likelihood model's evidence bound, else minus the distance
-    to the nearest of `count` drawn pictures (Chen et al. 2020, "GAN-Leaks", section 4.2).
+    A recogniser's logit of the true class's probability, a likelihood model's evidence bound, minus a denoiser's error,
+    else minus the distance to the nearest of `count` drawn pictures (Chen et al. 2020, "GAN-Leaks", section 4.2).
     """
     with measure.using(method):
         if isinstance(method, Classifies):
@@ -352,13 +354,15 @@ def confidence(method: Method, dataset: Dataset, rows: np.ndarray, count: int, s
                 if y is not None
             ]
             return torch.cat(parts)
-        if isinstance(method, HasLikelihood):
-            return torch.cat(
+        if isinstance(method, (HasLikelihood, Denoises)):
+            told = method.elbo if isinstance(method, HasLikelihood) else method.denoising_error
+            mean = torch.cat(
                 [
-                    torch.stack([method.elbo(x, y, seed + 1_000 * i + j) for j in range(BOUNDS)]).double().mean(0)
+                    torch.stack([told(x, y, seed + 1_000 * i + j) for j in range(BOUNDS)]).double().mean(0)
                     for i, (x, y) in enumerate(_batches(dataset, rows, 250))
                 ]
             )
+            return mean if isinstance(method, HasLikelihood) else -mean
     drawn = Bank(middles(shrunk(_drawn(method, dataset, range(count), count, seed))), seed)
     views: Views = lambda x: middles(shrunk(x))[:, None]  # noqa: E731
     with torch.inference_mode():

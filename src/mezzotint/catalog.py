@@ -31,6 +31,9 @@ RECIPES: dict[str, Entry] = {
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
     "dcgan": Entry("generate", "draw pictures: convolutional GAN", "1.0 M"),
     "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),
+    "ddpm": Entry("generate", "draw pictures: diffusion that predicts the noise", "0.7 to 5.3 M"),
+    "edm": Entry("generate", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
+    "flow": Entry("generate", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
     "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
     "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
@@ -66,8 +69,9 @@ def kinds() -> codec.Kinds:
     """The methods that a recipe on disk may name."""
     from mezzotint.method import MethodConfig
     from mezzotint.methods.classifier import ClassifierConfig
+    from mezzotint.methods.flow import FlowConfig
     from mezzotint.methods.gan import GanConfig
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vicreg import VicregConfig
 
-    return {MethodConfig: (ClassifierConfig, GanConfig, VaeConfig, VicregConfig)}
+    return {MethodConfig: (ClassifierConfig, FlowConfig, GanConfig, VaeConfig, VicregConfig)}

@@ -13,18 +13,36 @@ from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
+from mezzotint.losses import flow
 from mezzotint.method import Method
 from mezzotint.metrics import distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
 from mezzotint.metrics.features import AS_THEY_ARE, Extractor, Spatial, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
 from mezzotint.scorecard import MEASURES, ScoreCard
-from mezzotint.types import Classifies, Embeds, Encodes, Generates, HasLikelihood, Images, Labels
+from mezzotint.types import (
+    Batch,
+    Classifies,
+    Denoises,
+    Embeds,
+    Encodes,
+    FlowsBack,
+    Generates,
+    HasLikelihood,
+    Images,
+    Labels,
+)
 
 CHUNK = 50
 """Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
 QUICK, USUAL = 2_000, 10_000
 """Pictures drawn for the score card of a run of under five minutes, and of others."""
+HASTY = 500
+"""Pictures drawn for it where a method draws so slowly that more would take too much of the run's budget."""
+DENSITIES = 200
+"""Pictures whose density is estimated where a method knows it by solving an equation: each costs as much as drawing
+many."""
+DENSITY_STEPS = 16
 GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
 NEIGHBORS = 5
@@ -122,10 +140,15 @@ def sample_grid(method: Method) -> pictures.Pixels | None:
     """
     if not isinstance(method, Generates):
         return None
-    classes = getattr(method, "classes", 0)
-    columns = classes if 0 < classes <= 12 else 8
+    columns = grid_columns(method)
     drawn = draw(method, range(ROWS * columns))
     return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
+
+
+def grid_columns(method: Method) -> int:
+    """Of the sample grid."""
+    classes = getattr(method, "classes", 0)
+    return classes if 0 < classes <= 12 else 8
 
 
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
@@ -145,7 +168,7 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
 
 
 def validation_score(method: Method, dataset: Dataset) -> Glance:
-    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound or Fréchet distance.
+    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound, error or Fréchet distance.
 
     Where there are hardly any it looks at training pictures; of a single one there is no distance (not a number).
     """
@@ -160,6 +183,9 @@ def validation_score(method: Method, dataset: Dataset) -> Glance:
             bound = [method.elbo(x, y, seed) for seed, (x, y) in enumerate(batches)]
             bits = rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions)
             return Glance("bits_per_dimension", bits.value, False, looked_at)
+        if isinstance(method, Denoises):
+            errors = torch.cat([method.denoising_error(x, y, seed) for seed, (x, y) in enumerate(batches[:5])])
+            return Glance("denoising_error", float(errors.mean()), False, len(errors))
         if isinstance(method, Embeds):
             rank = embedding.effective_rank(torch.cat([method.features(x) for x, _ in batches]).cpu(), resamples=1)
             return Glance("effective_rank", rank.value, True, looked_at)
@@ -198,14 +224,15 @@ def measure(
     count: int = 10_000,
     extractor: Extractor | None = None,
     seed: int = 0,
-    spatial: bool = False,
+    thorough: bool = False,
     weights: str = "",
 ) -> ScoreCard:
     """All scores that the method's abilities admit, on one split of the data.
 
     `count` bounds the pictures drawn and the real ones they are compared with; `extractor` gives the features of the
-    distances (default: fixed random filters); `spatial` asks for the spatial distance as well (Nash et al. 2021), for
-    which it looks at all pictures again; `weights` is the hash of the weights, for the protocol.
+    distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol. `thorough` asks
+    for what takes long as well: the spatial distance (Nash et al. 2021), for which all pictures are looked at again,
+    and the density of a few pictures under a method that flows back.
     """
     if len(dataset.splits.get(split, ())) == 0:
         raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
@@ -230,8 +257,10 @@ def measure(
             _likelihood(method, dataset, split, seed, card)
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
+        if isinstance(method, FlowsBack) and thorough:
+            _density(method, dataset, split, seed, card)
     if isinstance(method, Generates):
-        _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, spatial, card)
+        _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, thorough, card)
     return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes, card.answers)
 
 
@@ -297,6 +326,21 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_likelihood_kind(method)}"
 
 
+def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+    """Bits per dimension by the flow that pictures are drawn by."""
+    found: list[Tensor] = []
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, _device(method), DENSITIES)):
+        uniform = torch.special.ndtr(Batch(images, seed=seed + i).normal(*dataset.spec.shape, stream=1))
+        spread_out, extra = flow.dequantized(images, uniform)
+        found.append(method.log_density(spread_out, labels, seed + i, DENSITY_STEPS) + extra)
+    log_probability = torch.cat(found)
+    card.scores["bits_per_dimension_ode"] = rate.bits_per_dimension(log_probability, dataset.spec.dimensions)
+    card.protocol["density"] = (
+        f"estimate by the flow's equation (rk4, {DENSITY_STEPS} steps, one probe), evenly dequantized, "
+        f"{len(log_probability)} pictures: not comparable with an evidence bound"
+    )
+
+
 def _likelihood_kind(method: Any) -> str:
     kind = getattr(method.config, "likelihood", "")
     if kind == "bernoulli":
@@ -324,7 +368,7 @@ def _generation(
     count: int,
     extractor: Extractor,
     seed: int,
-    spatial: bool,
+    thorough: bool,
     card: _Card,
 ) -> None:
     """Distances between drawn and real pictures, with the distance of real from real as the floor."""
@@ -349,13 +393,14 @@ def _generation(
         "quantization": QUANTIZATION,
         "neighbors": NEIGHBORS,
         "classes_drawn": "none asked for" if asked is None else f"as in {split}",
+        **_way_of_drawing(method),
     }
     _distances("", "distance from real to drawn pictures", real, fake, card)
     _distances("_floor", "floor", real, floor, card)
     if asked is not None:
         for suffix, judged in (("", fake), ("_floor", floor)):
             _within_classes(suffix, real, judged, dataset.classes, card)
-    if spatial and isinstance(extractor, Spatial) and min(len(real.features), len(floor.features)) >= FEWEST:
+    if thorough and isinstance(extractor, Spatial) and min(len(real.features), len(floor.features)) >= FEWEST:
         there, drawn, real_again = (each.features for each in seen(extractor.spatial))
         card.scores["frechet_spatial"] = distribution.frechet_intervals(there, drawn)[0]
         card.scores["frechet_spatial_floor"] = distribution.frechet_intervals(there, real_again)[0]
@@ -375,6 +420,16 @@ def _generation(
             "the features are fixed random filters, blind to meaning: with labelled pictures train a recogniser "
             "(cnn) and measure with --features RUN"
         )
+
+
+def _way_of_drawing(method: Any) -> dict[str, str]:
+    """Of methods that draw in steps; it tells what was judged, not how."""
+    drawing = getattr(getattr(method, "config", None), "drawing", None)
+    if drawing is None:
+        return {}
+    between = f"from noise level {drawing.guidance_from:g} to {drawing.guidance_to:g}"
+    guided = f", guidance {drawing.guidance:g} {between}" if drawing.guidance != 1 else ""
+    return {"drawing": f"{drawing.solver}, {drawing.steps} steps{guided}"}
 
 
 @dataclass(frozen=True)

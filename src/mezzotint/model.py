@@ -16,9 +16,20 @@ from mezzotint.codec import nearest
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.measure import MethodFeatures
+from mezzotint.method import Method
 from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.scorecard import ScoreCard
-from mezzotint.types import Classifies, DataSpec, Embeds, Encodes, Generates, Images, Labels
+from mezzotint.types import (
+    Classifies,
+    DataSpec,
+    DrawsInSteps,
+    Embeds,
+    Encodes,
+    FlowsBack,
+    Generates,
+    Images,
+    Labels,
+)
 
 Ability = TypeVar("Ability")
 
@@ -49,15 +60,49 @@ class Model:
             found.append("generate")
         if isinstance(self.method, Encodes):
             found += ["reconstruct", "interpolate"]
+        if isinstance(self.method, FlowsBack):
+            found.append("go to noise and back")
         return tuple(found)
 
-    def generate(self, seeds: Sequence[int], classes: Sequence[str] | None = None) -> Images:
+    def generate(
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[str] | None = None,
+        *,
+        solver: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> Images:
         """One picture per seed; seed 7 draws the same picture in any company.
 
-        `classes` names a class for each seed, for a model that was trained by class.
+        `classes` names a class for each seed, for a model that was trained by class. `solver`, `steps` and `guidance`
+        change how a model draws that draws in steps (flow, edm, ddpm).
         """
         self._require(Generates, "generate")
-        return measure.draw(self.method, list(seeds), None if classes is None else self._labels(classes, len(seeds)))
+        labels = None if classes is None else self._labels(classes, len(seeds))
+        return measure.draw(self._drawing_with(solver, steps, guidance), list(seeds), labels)
+
+    def _drawing_with(self, solver: str | None, steps: int | None, guidance: float | None) -> Method:
+        if (solver, steps, guidance) == (None, None, None):
+            return self.method
+        if not isinstance(self.method, DrawsInSteps):
+            raise UserError(f"a {self.recipe.name} model draws in one pass: it has no solver, steps or guidance")
+        other = self.method.drawing_with(solver=solver, steps=steps, guidance=guidance)
+        assert isinstance(other, Method)
+        return other
+
+    def to_noise(self, images: Images, classes: Sequence[str] | None = None) -> Images:
+        """The noise that each picture is drawn from; a model trained by class is told them (or the one of all)."""
+        method = self._require(FlowsBack, "go to noise and back")
+        with measure.using(self.method):
+            return torch.cat([method.to_noise(*part) for part in self._by_class(self._fitting(images), classes)])
+
+    def from_noise(self, noise: Images, classes: Sequence[str] | None = None) -> Images:
+        """The picture of each noise; with another class than on the way there, an edited picture."""
+        method = self._require(FlowsBack, "go to noise and back")
+        with measure.using(self.method):
+            drawn = [method.from_noise(*part) for part in self._by_class(self._fitting(noise), classes)]
+        return torch.cat(drawn).clamp(-1, 1)
 
     def classify(self, images: Images) -> Tensor:
         """Probabilities of the classes `spec.classes`, n × classes."""
@@ -123,6 +168,7 @@ class Model:
         count: int = 10_000,
         features: "Model | Extractor | None" = None,
         seed: int = 0,
+        thorough: bool = True,
     ) -> ScoreCard:
         """All scores that the model's abilities admit; see `mezzotint.measure.measure`.
 
@@ -136,7 +182,7 @@ class Model:
             count=count,
             extractor=features.extractor() if isinstance(features, Model) else features,
             seed=seed,
-            spatial=True,
+            thorough=thorough,
             weights=self._stored.digest,
         )
 

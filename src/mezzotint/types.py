@@ -136,3 +136,40 @@ class HasLikelihood(Protocol):
     def elbo(self, images: Images, labels: Labels | None, seed: int) -> Float[Tensor, " n"]:
         """A lower bound on log p(x) of each picture in nats, of pictures with 256 levels a channel."""
         ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """Tells pictures from noise."""
+
+    def denoising_error(self, images: Images, labels: Labels | None, seed: int) -> Float[Tensor, " n"]:
+        """What the training descends, of each picture, at an amount of noise drawn from `seed`."""
+        ...
+
+
+@runtime_checkable
+class DrawsInSteps(Generates, Protocol):
+    """Draws by solving an equation, in more or fewer steps."""
+
+    def drawing_with(
+        self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
+    ) -> "DrawsInSteps":
+        """The same network drawing in another way; raises UserError for a way that there is not."""
+        ...
+
+
+@runtime_checkable
+class FlowsBack(Protocol):
+    """Takes pictures to the noise that they are drawn from, and knows by that how dense they lie."""
+
+    def to_noise(self, images: Images, labels: Labels | None = None, steps: int = 16) -> Images:
+        """The noise of each picture, of its shape."""
+        ...
+
+    def from_noise(self, noise: Images, labels: Labels | None = None, steps: int = 16) -> Images:
+        """The inverse of `to_noise`."""
+        ...
+
+    def log_density(self, images: Images, labels: Labels | None, seed: int, steps: int = 16) -> Float[Tensor, " n"]:
+        """An estimate of log p(x) of each picture in nats, p a density; by a solver, so no bound."""
+        ...

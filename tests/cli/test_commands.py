@@ -220,6 +220,7 @@ def test_what_a_model_cannot_do_is_said(say: Say, models: Path, digit_files: Any
         (["classify", "vae", "one.png"], "cannot classify"),
         (["reconstruct", "gan", "one.png"], "cannot reconstruct"),
         (["generate", "vae", "--classes", "3"], "not trained by class"),
+        (["generate", "gan", "--steps", "3"], "draws in one pass"),
         (["generate", "gan", "--classes", "thirty"], "there is no class 'thirty'"),
     ]:
         assert told in sentence(say(words[0], models / words[1], *words[2:], code=2))

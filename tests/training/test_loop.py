@@ -353,3 +353,20 @@ def test_changed_or_deleted_data_stop_a_resume(home: Path, rng: np.random.Genera
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def test_slow_drawing_draws_fewer_pictures_for_the_card(make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
+    training = train_in(tmp_path / "run", make_recipe("gan-mlp", steps=1))
+    training.recipe = replace(training.recipe, budget=Budget(minutes=10))
+    for seconds, drawn in ((0.001, 10_000), (0.02, 2_000), (0.1, 500)):
+        training.glances = [seconds] * 3
+        assert training.pictures_to_draw() == drawn
+
+
+def test_a_milestone_of_a_flow_tells_what_drawing_takes(make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
+    """Its score is taken without drawing, and the card at the end draws."""
+    few = ("method.drawing.steps=2", "method.network.width=16")
+    training = train_in(tmp_path / "run", make_recipe("flow", *few, steps=2, milestones=1))
+    (glance,) = training.glances
+    training.recipe = replace(training.recipe, budget=Budget(minutes=10))
+    assert training._seconds_of_measuring() == pytest.approx(glance * training.pictures_to_draw())

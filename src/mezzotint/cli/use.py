@@ -24,6 +24,9 @@ def generate(
     count: int = 64,
     seed: int = 0,
     classes: Classes = (),
+    solver: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
     out: Path = Path("grid.png"),
 ) -> None:
     """Draw new pictures with the model of RUN.
@@ -38,6 +41,12 @@ def generate(
         The first picture's seed; the next ones follow it. A seed always draws the same picture.
     classes:
         Draw these classes in turn, with a model trained by class.
+    solver:
+        With a model that draws in steps (flow, edm, ddpm): euler, heun, midpoint, rk4, dpm-solver or ancestral.
+    steps:
+        With such a model: how many steps.
+    guidance:
+        With such a model, trained by class: more than 1 exaggerates what is typical of the class.
     out:
         A .png (one grid), a .npz (arrays) or a folder (single pictures).
     """
@@ -48,7 +57,7 @@ def generate(
     _check_out(out)
     model = load(run)
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
-    images = model.generate(range(seed, seed + count), named)
+    images = model.generate(range(seed, seed + count), named, solver=solver, steps=steps, guidance=guidance)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
     _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
     print(f"{count} pictures in {out}")

@@ -1,6 +1,8 @@
 """What several architectures share: class codes, sides that double, layers that are fast on a CPU too."""
 
-from typing import Literal
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -130,3 +132,84 @@ class VectorFromMap(nn.Module):
     def forward(self, feature_map: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
         """N × c × h × w to n × (h·w·c)."""
         return feature_map.permute(0, 2, 3, 1).flatten(1)
+
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The layer with all its weights zero: what it is added to begins as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class Fold(nn.Module):
+    """Squares of pixels as channels (space to depth), the picture padded where its sides are no multiple of `of`."""
+
+    def __init__(self, side: int, of: int) -> None:
+        super().__init__()
+        self.side, self.of = side, of
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n folded rows columns"]:
+        """N × c × h × w to n × (c·side²) × h/side × w/side."""
+        below, right = (-length % self.of for length in x.shape[2:])
+        if below or right:
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
+        return F.pixel_unshuffle(x, self.side) if self.side > 1 else x
+
+    def undone(self, y: Float[Tensor, "n folded rows columns"], like: Float[Tensor, "n c h w"]) -> Tensor:
+        """The inverse, cut to the sides of `like`."""
+        y = F.pixel_shuffle(y, self.side) if self.side > 1 else y
+        return y[:, :, : like.shape[2], : like.shape[3]]
+
+
+def sinusoids(level: Float[Tensor, " n"], count: int) -> Float[Tensor, "n count"]:
+    """Cosines and sines of a thousand times the level, of wavelengths from 2 pi to 10,000 times that.
+
+    Vaswani et al. 2017, section 3.5, of noise levels in [0, 1].
+    """
+    half = count // 2
+    speeds = torch.exp(torch.arange(half, device=level.device, dtype=level.dtype) * (-math.log(10_000) / half))
+    angles = 1000 * level[:, None] * speeds
+    return torch.cat([angles.cos(), angles.sin()], 1)
+
+
+class Condition(nn.Module):
+    """What a denoiser is told beside the picture: noise level and class, as numbers that modulate its layers.
+
+    One matrix product serves all layers; all modulations begin at zero.
+    """
+
+    def __init__(self, classes: int, width: int, each: Sequence[int]) -> None:
+        super().__init__()
+        self.classes, self.each, self.count = classes, list(each), width
+        self.level = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.label = nn.Embedding(classes + 1, width) if classes else None
+        self.modulate = zeroed(nn.Linear(width, sum(each)))
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, 0, 0.1)
+
+    def forward(self, level: Float[Tensor, " n"], labels: Labels | None) -> tuple[Tensor, ...]:
+        """For each layer its numbers, n × each."""
+        known = self.level(sinusoids(level, self.count))
+        if self.label is not None:
+            assert labels is not None, "a conditional network needs labels"
+            known = known + self.label(labels)
+        return self.modulate(F.silu(known)).split(self.each, 1)
+
+
+def attended(asked: Float[Tensor, "n length three_c"], heads: int) -> Float[Tensor, "n length c"]:
+    """What each position gathers from all others, from queries, keys and values (Vaswani et al. 2017, equation 1).
+
+    On a CPU torch's fused kernel goes backward several times slower than the plain products do.
+    """
+    n, length, width = asked.shape
+    size = width // 3 // heads
+    query, key, value = asked.view(n, length, 3, heads, size).permute(2, 0, 3, 1, 4)
+    if asked.device.type == "cpu":
+        weights = torch.softmax(query * size**-0.5 @ key.transpose(2, 3), 3)
+        told = weights.to(value.dtype) @ value
+    else:
+        told = F.scaled_dot_product_attention(query, key, value)
+    return told.transpose(1, 2).reshape(n, length, width // 3)

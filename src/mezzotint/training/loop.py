@@ -31,7 +31,7 @@ from mezzotint.training.probe import Pace, available_threads, default_device, se
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
 from mezzotint.training.step import Stepper
-from mezzotint.types import Generates
+from mezzotint.types import Denoises, Generates
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -120,8 +120,19 @@ class Training:
         """What the last measuring will take, by what milestones took for each of their fewer pictures."""
         if not self.glances:
             return 0.0
-        drawn = measure.usual_count(self.recipe.budget.minutes) if isinstance(self.state.method, Generates) else 0
-        return statistics.median(self.glances) * max(drawn, len(self.dataset.splits["test"]))
+        drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
+        looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
+        return statistics.median(self.glances) * max(drawn, looked_at)
+
+    def pictures_to_draw(self) -> int:
+        """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
+        minutes = self.recipe.budget.minutes
+        usual = measure.usual_count(minutes)
+        if not minutes or not self.glances:
+            return usual
+        affordable = 0.1 * 60 * minutes / statistics.median(self.glances)
+        fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
+        return next(fewer, measure.HASTY)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -255,13 +266,16 @@ class Training:
         state, began = self.state, time.monotonic()
         method = state.average.method
         grid = measure.sample_grid(method)
+        drawing = (time.monotonic() - began) / (measure.ROWS * measure.grid_columns(method))
         if grid is not None:
             pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
             self.journal.picture(state.images, "samples", grid)
         score = measure.validation_score(method, self.dataset)
         self.journal.write("milestone", state.images, scores={score.name: score.value})
         self.journal.scalars(state.images, {f"validation/{score.name}": score.value})
-        self.glances.append((time.monotonic() - began) / score.pictures)
+        seconds = (time.monotonic() - began) / score.pictures
+        # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
+        self.glances.append(max(seconds, drawing) if isinstance(method, Denoises) else seconds)
         return self._out_of_patience(score.value if score.higher_is_better else -score.value)
 
     def _out_of_patience(self, goodness: float) -> bool:

@@ -1,0 +1,285 @@
+"""Flow matching and diffusion (Lipman et al. 2023; Liu et al. 2023; Ho et al. 2020; Karras et al. 2022), one method.
+
+A network says what is picture and what is noise in a mixture of both. Whatever it was taught to say, it is turned into
+the velocity of a path from noise to picture, which one file of solvers follows: `ops/paths.py`, `ops/solvers.py`.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.codec import nearest
+from mezzotint.errors import UserError
+from mezzotint.losses import flow
+from mezzotint.method import Method, MethodConfig
+from mezzotint.networks.dit import DitConfig
+from mezzotint.networks.unet import UnetConfig
+from mezzotint.ops import paths, solvers
+from mezzotint.ops.noise import normal_from_seeds
+from mezzotint.ops.paths import Path
+from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How pictures are drawn with a trained network; may be changed after training."""
+
+    solver: solvers.SolverName = "heun"
+    steps: int = 10
+    """Steps from noise to picture; heun and midpoint look twice a step, rk4 four times, the others once."""
+    schedule: Literal["even", "karras", "ddpm"] = "even"
+    """Even in the path's time, in the noise to the power 1/7 (Karras et al. 2022), or in DDPM's thousand steps."""
+    guidance: float = 1.0
+    """How far to go from what is said without a class to what is said with it, and beyond (Ho & Salimans 2022)."""
+    guidance_from: float = 0.0
+    """Least noise level, sigma/(alpha + sigma), at which to guide (Kynkäänniemi et al. 2024)."""
+    guidance_to: float = 1.0
+    """Greatest noise level at which to guide."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what nothing can be drawn with."""
+        if self.steps < 1:
+            raise ValueError("drawing takes at least one step")
+        if not (math.isfinite(self.guidance) and 0 <= self.guidance_from <= self.guidance_to <= 1):
+            raise ValueError("guidance must be finite, its interval between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowConfig(MethodConfig):
+    """The path, what the network is taught to say on it, and where on it."""
+
+    network: UnetConfig | DitConfig = UnetConfig()
+    path: paths.PathName = "straight"
+    predicts: paths.Prediction = "velocity"
+    times: Literal["uniform", "logit-normal", "ddpm"] = "uniform"
+    """Of training: even in the path's time, normal in log(sigma/alpha), or DDPM's thousand steps."""
+    times_mean: float = 0.0
+    """Of logit-normal times: mean of log(sigma/alpha)."""
+    times_deviation: float = 1.0
+    """Of logit-normal times: standard deviation of log(sigma/alpha)."""
+    most_noise: float | None = None
+    """Sigma/alpha where drawing begins; none is all noise, which a predicted noise and the exploding path have not."""
+    spread: float = 0.5
+    """Standard deviation of the pictures, by which the network's input is scaled."""
+    min_snr: float | None = None
+    """Bound on the weight of a picture's error, which is the ratio of signal to noise (Hang et al. 2023); none leaves
+    all errors of what the network says equal."""
+    pairing: bool = False
+    """Pair noise and pictures of a batch so that paths cross less (Tong et al. 2024), each class for itself."""
+    conditional: bool = True
+    """Draw by class, where the data have classes."""
+    unlabelled: float = 0.1
+    """Share of pictures whose class is not told in training: what guidance departs from."""
+    drawing: Drawing = Drawing()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that exclude one another."""
+        if self.path == "exploding" and (self.times == "uniform" or self.most_noise is None):
+            raise ValueError("the exploding path has no end: give most_noise, and times=logit-normal or ddpm")
+        if self.predicts == "noise" and self.most_noise is None:
+            raise ValueError("a predicted noise tells nothing of the picture where all is noise: give most_noise")
+        if not all(0 < x < math.inf for x in (self.spread, self.times_deviation, self.most_noise or 1)):
+            raise ValueError("spread, times_deviation and most_noise must be positive")
+        if not 0 <= self.unlabelled < 1:
+            raise ValueError("unlabelled is a share, from 0 to below 1")
+
+    def build(self, spec: DataSpec) -> "Flow":
+        """The network with fresh weights."""
+        return Flow(self, spec)
+
+
+LOOKS = 4
+"""Times at which a picture's error is taken when it is judged."""
+
+
+class Flow(Method):
+    """One phase, one group: the network."""
+
+    phases = (Phase("fit", trains=("network",)),)
+
+    def __init__(self, config: FlowConfig, spec: DataSpec) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec
+        self.classes = len(spec.classes) if config.conditional else 0
+        self.network = config.network.build(spec, self.classes)
+        self.path = Path(config.path)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """All parameters are one group."""
+        return {"network": list(self.parameters())}
+
+    # Training.
+
+    def loss(self, batch: Batch, phase: str) -> Loss:
+        """The mean squared error of what the network says, weighted as the settings ask."""
+        noise = batch.normal(*self.spec.shape)
+        if self.config.pairing:
+            noise = flow.paired(noise, batch.images, batch.labels if self.classes else None)
+        labels = self._labels_to_train_with(batch)
+        error = self._error(batch.images, noise, self._times(_shares(batch)), labels).mean()
+        return Loss(error, {f"{self.config.predicts}_error": error.detach()})
+
+    def denoising_error(self, images: Images, labels: Labels | None, seed: int) -> Tensor:
+        """The loss of each picture, a mean over LOOKS times, the same for all pictures; its noise is from `seed`."""
+        noise, share = Batch(images, seed=seed).normal(*self.spec.shape), images.new_ones(len(images), 1, 1, 1)
+        times = [self._times(share * (i + 0.5) / LOOKS) for i in range(LOOKS)]
+        given = labels if self.classes else None
+        return torch.stack([self._error(images, noise, t, given) for t in times]).mean(0)
+
+    def _error(self, images: Images, noise: Images, t: Tensor, labels: Labels | None) -> Tensor:
+        c = self.config
+        said = self._said(self.path.mixed(images, noise, t), t, labels)
+        wanted = paths.target(self.path, c.predicts, images, noise, t, c.spread)
+        error = (said - wanted).square().flatten(1).mean(1)
+        if c.min_snr is None:
+            return error
+        return error * flow.min_snr_weight(self.path, c.predicts, t, c.spread, c.min_snr).flatten()
+
+    def _times(self, share: Tensor) -> Tensor:
+        """The time below which so much lies of the times to train at, n 1 1 1 with `share` in [0, 1]."""
+        c = self.config
+        match c.times:
+            case "uniform":
+                last = 1.0 if c.most_noise is None else self._time_of(c.most_noise)
+                return share * last
+            case "logit-normal":
+                normal = torch.special.ndtri(share.double().clamp(1e-6, 1 - 1e-6)).to(share.dtype)
+                return self.path.time_of((c.times_mean + c.times_deviation * normal).exp())
+            case "ddpm":
+                ratios = flow.ddpm_ratios().to(share)
+                return self.path.time_of(ratios[(share * len(ratios)).long().clamp(max=len(ratios) - 1)])
+
+    def _labels_to_train_with(self, batch: Batch) -> Labels | None:
+        """The batch's classes, some replaced by the one that means none."""
+        if not self.classes or batch.labels is None:
+            return None
+        hidden = torch.special.ndtr(batch.normal(stream=2)) < self.config.unlabelled
+        return torch.where(hidden, self.classes, batch.labels)
+
+    # The network as a velocity.
+
+    def _said(self, x: Tensor, t: Tensor, labels: Labels | None) -> Tensor:
+        """What the network says of `x` at times `t` (n 1 1 1), its input scaled to about unit variance."""
+        m = self.path.at(t)
+        size = (m.sigma.square() + (m.alpha * self.config.spread).square()).sqrt()
+        return self.network(x / size, (m.sigma / (m.alpha + m.sigma)).flatten(), labels).to(x.dtype)
+
+    def velocity(self, x: Images, t: float, labels: Labels | None = None, guidance: float = 1.0) -> Images:
+        """How `x` moves at time `t`; where `guidance` is not 1, by class and without and on from there."""
+        if guidance == 1 or labels is None:
+            return self._plain_velocity(x, t, labels)
+        both = torch.cat([labels, torch.full_like(labels, self.classes)])
+        by_class, without = self._plain_velocity(torch.cat([x, x]), t, both).chunk(2)
+        return torch.lerp(without, by_class, guidance)
+
+    def _plain_velocity(self, x: Images, t: float, labels: Labels | None) -> Images:
+        times = torch.full((len(x), 1, 1, 1), t, dtype=x.dtype, device=x.device)
+        said = self._said(x, times, labels)
+        if self.config.predicts == "velocity":
+            return said
+        picture, noise = paths.completed(self.path, self.config.predicts, said, x, times, self.config.spread)
+        return self.path.velocity(picture, noise, times)
+
+    # Drawing.
+
+    def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
+        """One picture per seed; classes come from `labels`, or from the seeds too."""
+        d, device = self.config.drawing, next(self.parameters()).device
+        if self.classes and labels is None:
+            labels = torch.tensor([s % self.classes for s in seeds], device=device)
+        labels = labels if self.classes else None
+        times = self._drawing_times()
+
+        def noise(step: int) -> Tensor:
+            keys = [(seed * 1_000_003 + step + 1) % 2**63 for seed in seeds]
+            return normal_from_seeds(keys, *self.spec.shape).to(device)
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return self.velocity(x, t, labels, self._guidance_at(t))
+
+        first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(device)
+        return solvers.solve(d.solver, velocity, self.path, first, times, noise).clamp(-1, 1)
+
+    def drawing_with(
+        self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
+    ) -> "Flow":
+        """The same network drawing in another way; raises UserError for a way that there is not."""
+        if guidance is not None and guidance != 1 and not self.classes:
+            raise UserError("guidance is for models that were trained by class")
+        if solver is not None and solver not in get_args(solvers.SolverName):
+            raise UserError(f"there is no solver {solver!r}: {nearest(solver, get_args(solvers.SolverName))}")
+        asked = {"solver": solver, "steps": steps, "guidance": guidance}
+        try:
+            drawing = replace(self.config.drawing, **{k: v for k, v in asked.items() if v is not None})
+        except ValueError as error:
+            raise UserError(f"it cannot be drawn so: {error}") from None
+        other = copy.copy(self)
+        other.config = replace(self.config, drawing=drawing)
+        return other
+
+    def _drawing_times(self) -> list[float]:
+        d, most = self.config.drawing, self.config.most_noise
+        match d.schedule:
+            case "even":
+                return solvers.even_times(d.steps, 1.0 if most is None else self._time_of(most))
+            case "karras":
+                return solvers.karras_times(d.steps, self.path, 80.0 if most is None else most)
+            case "ddpm":
+                ratios = flow.ddpm_ratios()
+                places = torch.linspace(len(ratios) - 1, 0, d.steps + 1).round().long()[:-1]
+                return [*self.path.time_of(ratios[places]).tolist(), 0.0]
+
+    def _guidance_at(self, t: float) -> float:
+        d, m = self.config.drawing, self.path.at(torch.tensor(t, dtype=torch.float64))
+        level = float(m.sigma / (m.alpha + m.sigma))
+        return d.guidance if d.guidance_from <= level <= d.guidance_to else 1.0
+
+    def _time_of(self, ratio: float) -> float:
+        return float(self.path.time_of(torch.tensor(ratio, dtype=torch.float64)))
+
+    def _most_sigma(self, t: float) -> float:
+        return float(self.path.at(torch.tensor(t, dtype=torch.float64)).sigma)
+
+    # There and back.
+
+    def _exact_times(self, steps: int) -> list[float]:
+        """From picture to noise, in `steps` steps that are short near the picture, where the flow turns fast."""
+        most = self.config.most_noise
+        if most is not None:
+            return solvers.karras_times(steps, self.path, most)[::-1]
+        return [*solvers.karras_times(max(1, steps - 1), self.path, 20.0)[::-1], 1.0]
+
+    def to_noise(self, images: Images, labels: Labels | None = None, steps: int = 16) -> Images:
+        """The noise that each picture is drawn from, along the flow without guidance (rk4, four looks a step)."""
+        given, times = labels if self.classes else None, self._exact_times(steps)
+        x = solvers.runge_kutta(solvers.RK4, lambda x, t: self.velocity(x, t, given), images, times)
+        return x / self._most_sigma(times[-1])
+
+    def from_noise(self, noise: Images, labels: Labels | None = None, steps: int = 16) -> Images:
+        """The inverse of `to_noise`: with another class, another picture of the same noise. Not clamped."""
+        given, times = labels if self.classes else None, self._exact_times(steps)[::-1]
+        x = noise * self._most_sigma(times[0])
+        return solvers.runge_kutta(solvers.RK4, lambda x, t: self.velocity(x, t, given), x, times)
+
+    def log_density(self, images: Images, labels: Labels | None, seed: int, steps: int = 16) -> Tensor:
+        """An estimate of log p(x) of each picture in nats, of the density that drawing without guidance has.
+
+        By the change of variables along the flow (Chen et al. 2018; Song et al. 2021, section 4.3), its divergence from
+        one probe of signs (Hutchinson 1989; unbiased) and rk4. Without 8-bit levels: `losses/flow.py` tells of those.
+        """
+        given, times = labels if self.classes else None, self._exact_times(steps)
+        probe = Batch(images, labels, seed=seed).normal(*self.spec.shape).sign()
+        end, change = flow.transported(lambda x, t: self.velocity(x, t, given), images, probe, times)
+        return flow.normal_log_density(end, self._most_sigma(times[-1])) + change
+
+
+def _shares(batch: Batch) -> Tensor:
+    """For each picture a number in [0, 1], n 1 1 1, random within the picture's own stratum of the batch."""
+    within = torch.special.ndtr(batch.normal(1, 1, 1, stream=1))
+    place = torch.arange(batch.first, batch.first + len(batch), device=within.device)
+    return (place[:, None, None, None] + within) / (batch.whole or len(batch))
