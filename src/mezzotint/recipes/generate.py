@@ -119,18 +119,18 @@ def cogan(spec: DataSpec, minutes: float) -> Recipe:
 def lsgan(spec: DataSpec, minutes: float) -> Recipe:
     """Least squares instead of cross-entropy (Mao et al. 2017): a drawn picture is pulled in even where it fools.
 
-    The networks are those of `dcgan` with batch norm in both, as in the paper.
+    The networks are those of `dcgan`.
     """
     return Recipe(
         name="lsgan",
         method=GanConfig(
             generator=DcganGeneratorConfig(width=64),
-            discriminator=DcganDiscriminatorConfig(width=64),
+            discriminator=DcganDiscriminatorConfig(width=64, norm="none", dropout=0.2),
             latent=100,
             loss="least-squares",
         ),
-        optimizers=_players(2e-4, 2e-4),
-        batch=64,
+        optimizers=_players(5e-4, 2e-4),
+        batch=32,
         averaging=Averaging(share=0.05),
     )
 
