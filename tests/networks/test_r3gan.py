@@ -39,6 +39,7 @@ def test_a_deep_network_begins_as_a_shallow_one(make_spec):
     assert seen == [True] * 6
 
 
+@torch.no_grad()
 def test_signals_neither_fade_nor_explode(make_spec):
     for blocks in (1, 6):
         config = R3ganGeneratorConfig(width=32, most=64, blocks=blocks)
