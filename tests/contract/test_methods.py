@@ -61,7 +61,8 @@ def train_only(method: Method, groups: tuple[str, ...]) -> None:
 
 
 def brisk(settings: Optimizer) -> Optimizer:
-    return replace(settings, lr=3 * settings.lr)
+    """Three times the rate of a long run, but for r3gan's discriminator, whose slopes leap up now and then there."""
+    return settings if settings.lr == 1e-3 and settings.betas == (0.0, 0.99) else replace(settings, lr=3 * settings.lr)
 
 
 def descend(method: Method, recipe: Recipe, batch: Batch, phase: Phase, groups: tuple[str, ...], steps: int) -> list:
