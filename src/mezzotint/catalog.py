@@ -27,17 +27,26 @@ class Entry:
 
 
 RECIPES: dict[str, Entry] = {
+    "biggan": Entry("generate", "draw pictures by class: a narrow BigGAN", "0.3 M"),
     "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.2 to 0.6 M"),
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
+    "cogan": Entry("generate", "draw pictures and their edges, by class: coupled GANs", "1.0 M"),
     "dcgan": Entry("generate", "draw pictures: convolutional GAN", "1.0 M"),
     "dcgan-tutorial": Entry("generate", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),
     "ddpm": Entry("generate", "draw pictures: diffusion that predicts the noise", "0.7 to 5.3 M"),
     "edm": Entry("generate", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
     "flow": Entry("generate", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
     "gan-mlp": Entry("generate", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
+    "lapgan": Entry("generate", "draw pictures by class: a pyramid of GANs", "0.9 M"),
+    "lsgan": Entry("generate", "draw pictures: convolutional GAN with least squares", "0.9 M"),
+    "progan": Entry("generate", "draw pictures by class: a GAN that grows while it learns", "0.8 M"),
+    "r3gan": Entry("generate", "draw pictures by class: relativistic GAN without norms", "0.5 M"),
+    "sngan": Entry("generate", "draw pictures by class: residual GAN with spectral normalization", "0.4 M"),
     "vae": Entry("generate", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("generate", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
     "vicreg": Entry("recognize", "features without labels, to measure with: VICReg", "1.1 M"),
+    "wgan": Entry("generate", "draw pictures: Wasserstein GAN with clipped weights", "0.9 M"),
+    "wgan-gp": Entry("generate", "draw pictures: Wasserstein GAN with a gradient penalty", "1.1 M"),
 }
 
 
@@ -69,9 +78,11 @@ def kinds() -> codec.Kinds:
     """The methods that a recipe on disk may name."""
     from mezzotint.method import MethodConfig
     from mezzotint.methods.classifier import ClassifierConfig
+    from mezzotint.methods.cogan import CoganConfig
     from mezzotint.methods.flow import FlowConfig
     from mezzotint.methods.gan import GanConfig
+    from mezzotint.methods.lapgan import LapganConfig
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vicreg import VicregConfig
 
-    return {MethodConfig: (ClassifierConfig, FlowConfig, GanConfig, VaeConfig, VicregConfig)}
+    return {MethodConfig: (ClassifierConfig, CoganConfig, FlowConfig, GanConfig, LapganConfig, VaeConfig, VicregConfig)}

@@ -19,9 +19,10 @@ from mezzotint.recipe import Optimizer, Recipe, from_json
 from mezzotint.training import optimizers
 from mezzotint.types import Batch, Classifies, DataSpec, Embeds, Encodes, Generates, HasLikelihood, Loss, Phase
 
-GANS = ("dcgan", "dcgan-tutorial", "gan-mlp")
+GANS = ("biggan", "dcgan", "dcgan-tutorial", "gan-mlp", "lsgan", "progan", "r3gan", "sngan", "wgan", "wgan-gp")
 FLOWS = ("flow", "edm", "ddpm")
-DRAWING = (*GANS, *FLOWS, "vae", "vae-dense")
+LOOKING = ("method.looking.probability=0.7", "method.looking.target=0.6", "method.looking.images=64")
+DRAWING = (*GANS, *FLOWS, "cogan", "lapgan", "vae", "vae-dense")
 ALTERNATING = ("method.turns=alternating",)
 FEW = ("method.drawing.steps=3",)
 """Drawing in steps is the same work again and again."""
@@ -30,7 +31,13 @@ VARIANTS = [(name, FEW if name in FLOWS else ()) for name in catalog.RECIPES] + 
     ("dcgan", (*ALTERNATING, "method.discriminator.norm=batch", "method.loss=hinge")),
     ("gan-mlp", (*ALTERNATING, "method.loss=wasserstein", "method.penalty=gradient", "method.discriminator_steps=2")),
     ("gan-mlp", (*ALTERNATING, "method.penalty=r1", "method.loss=least-squares", "method.conditional=true")),
-    ("dcgan", ("method.conditional=true",)),
+    ("dcgan", ("method.conditional=true", *LOOKING)),
+    ("dcgan", (*ALTERNATING, "method.auxiliary=1", "method.penalty=gradient-zero", "method.discriminator.spectral=on")),
+    (
+        "r3gan",
+        (*ALTERNATING, "method.penalty_every=2", "method.generator.group=16", "method.generator.blocks=2"),
+    ),
+    ("r3gan", ("method.penalty=r1", "method.conditional=false", *LOOKING)),
     ("vae", ("method.conditional=true", "method.likelihood=gaussian")),
     ("vae-dense", ("method.conditional=true",)),
     ("flow", (*FEW, "method.network.kind=dit", "method.pairing=true", "method.drawing.guidance=2")),
@@ -60,7 +67,8 @@ def train_only(method: Method, groups: tuple[str, ...]) -> None:
 
 
 def brisk(settings: Optimizer) -> Optimizer:
-    return replace(settings, lr=3 * settings.lr)
+    """Three times the rate of a long run, but for r3gan's discriminator, whose slopes leap up now and then there."""
+    return settings if settings.lr == 1e-3 and settings.betas == (0.0, 0.99) else replace(settings, lr=3 * settings.lr)
 
 
 def descend(method: Method, recipe: Recipe, batch: Batch, phase: Phase, groups: tuple[str, ...], steps: int) -> list:
@@ -120,7 +128,7 @@ def test_a_generator_learns_against_a_frozen_discriminator(name: str, digits: Da
     recipe = make_recipe(name)
     method = build(recipe, digits.spec)
     batch = batch_of(digits, 16)
-    phase = method.phases[-1]
+    phase = next(p for p in method.phases if "generator" in p.trains)
     descend(method, recipe, batch, method.phases[0], ("discriminator",), 20)
     losses = descend(method, recipe, batch, phase, ("generator",), 60)
     assert float(losses[-1].parts["generator"]) < 0.8 * float(losses[0].parts["generator"])
@@ -167,8 +175,11 @@ def test_a_phase_gives_gradients_to_its_groups_alone(
         method.loss(batch_of(digits, 32), phase.name).total.backward()
         for group, parameters in method.groups().items():
             if group in phase.trains:
-                assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in parameters), (phase, group)
-                assert any(p.grad.any() for p in parameters)
+                # A slope does not know of the constant that is added to the logit.
+                idle = [p for p in parameters if p.grad is None and not (phase.name == "penalty" and p.numel() == 1)]
+                assert not idle, (phase, group)
+                assert all(torch.isfinite(p.grad).all() for p in parameters if p.grad is not None), (phase, group)
+                assert any(p.grad is not None and p.grad.any() for p in parameters)
             else:
                 assert all(p.grad is None for p in parameters), (phase, group)
         method.zero_grad(set_to_none=True)
@@ -204,12 +215,12 @@ def test_right_groups_are_accepted() -> None:
 
 def uncoupled(recipe: Recipe) -> Recipe | None:
     """The recipe without dropout and batch norm; None where its pictures are coupled for good."""
-    if recipe.name in ("cnn", "vicreg"):
+    if recipe.name in ("biggan", "cnn", "sngan", "vicreg", "progan"):
         return None
     known = set(codec.settings(recipe))
     if "method.pairing" in known:  # noises are paired within a micro-batch
         recipe = codec.changed(recipe, "method.pairing", "false", catalog.kinds())
-    for part in ("generator", "discriminator", "network"):
+    for part in ("generator", "discriminator", "network", "networks"):
         for setting, value in (("dropout", "0"), ("norm", "none")):
             if f"method.{part}.{setting}" in known:
                 recipe = codec.changed(recipe, f"method.{part}.{setting}", value, catalog.kinds())
@@ -237,6 +248,9 @@ def test_micro_batches_give_the_gradient_of_the_batch(
             gradients.append([p.grad for group in phase.trains for p in method.groups()[group]])
             method.zero_grad(set_to_none=True)
         for whole, parts in zip(*gradients, strict=True):
+            if whole is None or parts is None:
+                assert whole is parts
+                continue
             # Methods take their losses in float32, so 1e-5 is what float64 weights can show.
             torch.testing.assert_close(whole, parts, rtol=1e-5, atol=1e-5 * float(whole.abs().max()) + 1e-12)
 

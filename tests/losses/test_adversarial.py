@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from mezzotint.losses.adversarial import LOSSES, InputGradient
+from mezzotint.losses.adversarial import LOSSES, InputGradient, pull
 
-ONE_PASS = ("minimax", "non-saturating", "wasserstein")
+ONE_PASS = ("minimax", "non-saturating", "wasserstein", "relativistic")
 logit = st.floats(-30, 30, allow_nan=False)
 
 
@@ -21,58 +21,92 @@ def derivative(function, at):
 def test_cross_entropy_games_are_torchs():
     real, fake = torch.randn(2, 16, dtype=torch.float64) * 5
     ones, zeros = torch.ones_like(real), torch.zeros_like(real)
+    expected = F.binary_cross_entropy_with_logits(real, ones, reduction="none")
+    expected = expected + F.binary_cross_entropy_with_logits(fake, zeros, reduction="none")
     for name in ("minimax", "non-saturating"):
-        of_real, of_fake = LOSSES[name].discriminator(real, fake)
-        torch.testing.assert_close(of_real, F.binary_cross_entropy_with_logits(real, ones, reduction="none"))
-        torch.testing.assert_close(of_fake, F.binary_cross_entropy_with_logits(fake, zeros, reduction="none"))
+        torch.testing.assert_close(LOSSES[name].discriminator(real, fake), expected)
     expected = F.binary_cross_entropy_with_logits(fake, ones, reduction="none")
-    torch.testing.assert_close(LOSSES["non-saturating"].generator(fake), expected)
-    torch.testing.assert_close(LOSSES["minimax"].generator(fake), torch.log(1 - torch.sigmoid(fake)))
+    torch.testing.assert_close(LOSSES["non-saturating"].generator(real, fake), expected)
+    torch.testing.assert_close(LOSSES["minimax"].generator(real, fake), torch.log(1 - torch.sigmoid(fake)))
 
 
 @pytest.mark.parametrize(
-    ("name", "of_real", "of_fake", "generator"),
+    ("name", "discriminator", "generator"),
     [
         # At logits (real, fake) = (0.5, -0.5), by hand.
-        ("least-squares", 0.125, 0.125, 1.125),
-        ("hinge", 0.5, 0.5, 0.5),
-        ("wasserstein", -0.5, -0.5, 0.5),
+        ("least-squares", 0.125 + 0.125, 1.125),
+        ("hinge", 0.5 + 0.5, 0.5),
+        ("wasserstein", -0.5 - 0.5, 0.5),
+        ("relativistic", math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))),
     ],
 )
-def test_known_values(name, of_real, of_fake, generator):
+def test_known_values(name, discriminator, generator):
     real, fake = torch.tensor([0.5]), torch.tensor([-0.5])
-    assert [v.item() for v in LOSSES[name].discriminator(real, fake)] == [of_real, of_fake]
-    assert LOSSES[name].generator(fake).item() == generator
+    assert LOSSES[name].discriminator(real, fake).item() == pytest.approx(discriminator)
+    assert LOSSES[name].generator(real, fake).item() == pytest.approx(generator)
 
 
 def test_an_undecided_discriminator_pays_log_4():
     """Goodfellow et al. 2014, theorem 1: the value of the game at its equilibrium is -log 4."""
-    of_real, of_fake = LOSSES["minimax"].discriminator(torch.zeros(1), torch.zeros(1))
-    assert (of_real + of_fake).item() == pytest.approx(math.log(4))
+    paid = LOSSES["minimax"].discriminator(torch.zeros(1), torch.zeros(1))
+    assert paid.item() == pytest.approx(math.log(4))
 
 
 def test_hinge_is_flat_beyond_the_margin():
-    of_real, of_fake = LOSSES["hinge"].discriminator(torch.tensor([1.0, 3.0]), torch.tensor([-1.0, -3.0]))
-    assert of_real.tolist() == of_fake.tolist() == [0, 0]
+    paid = LOSSES["hinge"].discriminator(torch.tensor([1.0, 3.0]), torch.tensor([-1.0, -3.0]))
+    assert paid.tolist() == [0, 0]
+
+
+@given(real=logit, fake=logit, shift=logit)
+@settings(deadline=None, max_examples=30)
+def test_a_relativistic_pair_pays_for_its_difference_alone(real, fake, shift):
+    """Shifting all logits changes nothing, and each side's loss is the other's for the pair turned around."""
+    loss = LOSSES["relativistic"]
+    a, b, by = (torch.tensor([v], dtype=torch.float64) for v in (real, fake, shift))
+    torch.testing.assert_close(loss.discriminator(a + by, b + by), loss.discriminator(a, b))
+    torch.testing.assert_close(loss.generator(a, b), loss.discriminator(b, a))
+
+
+def test_only_relative_losses_show_the_real_logit_to_the_generator():
+    fake = torch.tensor([0.3])
+    for loss in LOSSES.values():
+        same = torch.equal(loss.generator(torch.tensor([1.0]), fake), loss.generator(torch.tensor([-2.0]), fake))
+        assert same != loss.relative
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_side_wants_what_it_should(name):
     """The discriminator raises real and lowers fake logits, the generator raises fake ones."""
     loss, at = LOSSES[name], torch.full((1,), 0.3)
-    assert derivative(lambda real: loss.discriminator(real, at)[0], at) < 0
-    assert derivative(lambda fake: loss.discriminator(at, fake)[1], at) > 0
-    assert derivative(loss.generator, at) < 0
+    assert derivative(lambda real: loss.discriminator(real, at), at) < 0
+    assert derivative(lambda fake: loss.discriminator(at, fake), at) > 0
+    assert derivative(lambda fake: loss.generator(at, fake), at) < 0
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_derivatives(name):
+    loss = LOSSES[name]
+    # Away from the kinks of the hinge at 1 and -1.
+    at = torch.tensor([-1.7, -0.4, 0.2, 2.3], dtype=torch.float64)
+    real, fake = at.clone().requires_grad_(), at.flip(0).requires_grad_()
+    assert torch.autograd.gradcheck(loss.discriminator, (real, fake))
+    assert torch.autograd.gradcheck(lambda x: loss.generator(real.detach(), x), (fake,))
+    assert torch.autograd.gradgradcheck(loss.discriminator, (real, fake))
+    expected = derivative(lambda x: loss.generator(real.detach(), x), fake)
+    torch.testing.assert_close(pull(loss, real, fake), expected)
 
 
 @pytest.mark.parametrize("name", ONE_PASS)
-@given(value=logit)
+@given(of_real=st.floats(-25, 25), value=st.floats(-25, 25))
 @settings(deadline=None, max_examples=30)
-def test_scale_is_the_ratio_of_the_derivatives(name, value):
+def test_scale_is_the_ratio_of_the_derivatives(name, of_real, value):
     loss, at = LOSSES[name], torch.tensor([value], dtype=torch.float64)
-    of_fake = derivative(lambda fake: loss.discriminator(fake, fake.clone())[1], at)
+    real = torch.tensor([of_real], dtype=torch.float64)
+    of_fake = derivative(lambda fake: loss.discriminator(real, fake), at)
     # torch's softplus is the identity above 20: exact to exp(-20) = 2e-9.
-    torch.testing.assert_close(loss.scale(at) * of_fake, derivative(loss.generator, at), rtol=1e-8, atol=0)
+    torch.testing.assert_close(
+        loss.scale(real, at) * of_fake, derivative(lambda x: loss.generator(real, x), at), rtol=1e-8, atol=0
+    )
 
 
 class Critic(nn.Module):
@@ -95,15 +129,14 @@ def test_one_pass_gives_the_gradients_of_two(name):
     real, z = torch.randn(5, 1, 8, 8).double(), torch.randn(5, 4).double()
     ours, theirs = list(draw.parameters()), list(critic.parameters())
 
-    generator = torch.autograd.grad(loss.generator(critic(draw(z))).mean(), ours)
-    of_real, of_fake = loss.discriminator(critic(real), critic(draw(z).detach()))
-    discriminator = torch.autograd.grad((of_real + of_fake).mean(), theirs)
+    generator = torch.autograd.grad(loss.generator(critic(real).detach(), critic(draw(z))).mean(), ours)
+    paid = loss.discriminator(critic(real), critic(draw(z).detach()))
+    discriminator = torch.autograd.grad(paid.mean(), theirs)
 
     turned = InputGradient()
     real_logits, fake_logits = critic(torch.cat([real, turned.attach(draw(z))])).chunk(2)
-    of_real, of_fake = loss.discriminator(real_logits, fake_logits)
-    turned.fill(loss, fake_logits)
-    together = torch.autograd.grad((of_real + of_fake).mean(), [*ours, *theirs])
+    turned.fill(loss, real_logits, fake_logits)
+    together = torch.autograd.grad(loss.discriminator(real_logits, fake_logits).mean(), [*ours, *theirs])
     torch.testing.assert_close(together, generator + discriminator, rtol=1e-10, atol=1e-14)
 
 
@@ -111,23 +144,24 @@ def test_one_pass_gives_the_gradients_of_two(name):
 def test_where_the_discriminators_derivative_can_vanish_one_pass_is_refused(name):
     """At -2 (hinge) and 0 (least squares) the discriminator rests, but the generator does not."""
     loss, at = LOSSES[name], torch.tensor([-2.0 if name == "hinge" else 0.0])
-    assert derivative(lambda fake: loss.discriminator(fake, fake.clone())[1], at) == 0
-    assert derivative(loss.generator, at) != 0
+    assert derivative(lambda fake: loss.discriminator(at, fake), at) == 0
+    assert derivative(lambda fake: loss.generator(at, fake), at) != 0
     assert loss.scale is None
     with pytest.raises(ValueError, match="can be zero"):
-        InputGradient().fill(loss, at)
+        InputGradient().fill(loss, at, at)
 
 
 @pytest.mark.parametrize("value", [-1e4, -200.0, -90.0, -50.0, 0.0, 90.0, 1e4])
 def test_one_pass_is_finite_in_float32_at_any_logit(value):
     pixel, loss, turned = torch.tensor([[[[value]]]], requires_grad=True), LOSSES["non-saturating"], InputGradient()
     logits = turned.attach(pixel).flatten()
-    turned.fill(loss, logits)
-    loss.discriminator(logits, logits)[1].mean().backward()
+    nothing = torch.full((1,), 1e9)  # a real logit so high that it costs nothing
+    turned.fill(loss, nothing, logits)
+    loss.discriminator(nothing, logits).mean().backward()
     assert pixel.grad is not None
     assert pixel.grad.isfinite().all()
     if -60 < value <= 0:
-        expected = derivative(loss.generator, torch.tensor([value]))
+        expected = derivative(lambda fake: loss.generator(nothing, fake), torch.tensor([value]))
         torch.testing.assert_close(pixel.grad.flatten(), expected, rtol=1e-5, atol=0)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mezzotint.losses.penalty import clip_weights, gradient_penalty, r1
+from mezzotint.losses.penalty import clip_weights, gradient_penalty, slopes, squared_slope
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +20,10 @@ def test_of_a_linear_critic():
     mix, expected = torch.rand(3, 1, 1, 1, dtype=torch.float64), weight.norm()
     penalty = gradient_penalty(lambda x: (x * weight).flatten(1).sum(1), pictures(), pictures(), mix)
     torch.testing.assert_close(penalty, ((expected - 1) ** 2).expand(3))
+    flat = gradient_penalty(lambda x: (x * weight).flatten(1).sum(1), pictures(), pictures(), mix, center=0.0)
+    torch.testing.assert_close(flat, (expected**2).expand(3))
     real = pictures().requires_grad_()
-    torch.testing.assert_close(r1(real, (real * weight).flatten(1).sum(1)), (expected**2).expand(3))
+    torch.testing.assert_close(squared_slope(real, (real * weight).flatten(1).sum(1)), (expected**2).expand(3))
 
 
 def test_of_a_quadratic_critic():
@@ -31,11 +33,19 @@ def test_of_a_quadratic_critic():
     def half_square(x):
         return x.square().flatten(1).sum(1) / 2
 
-    torch.testing.assert_close(r1(real, half_square(real)), real.square().flatten(1).sum(1))
+    torch.testing.assert_close(squared_slope(real, half_square(real)), real.square().flatten(1).sum(1))
     mix = torch.tensor([0.0, 1.0, 0.25], dtype=torch.float64).view(3, 1, 1, 1)
     where = torch.stack([real[0], fake[1], 0.75 * real[2] + 0.25 * fake[2]])
     expected = (where.flatten(1).norm(dim=1) - 1).square()
     torch.testing.assert_close(gradient_penalty(half_square, real, fake, mix), expected)
+
+
+def test_slopes_of_two_batches_come_from_one_pass():
+    real, fake = pictures().requires_grad_(), pictures().requires_grad_()
+    logits = torch.cat([real, fake]).square().flatten(1).sum(1) / 2
+    at_real, at_fake = slopes([real, fake], logits)
+    torch.testing.assert_close(at_real, real.flatten(1))
+    torch.testing.assert_close(at_fake, fake.flatten(1))
 
 
 def test_gradients_by_the_critics_weights():
@@ -47,10 +57,13 @@ def test_gradients_by_the_critics_weights():
 
     def of_real(w):
         x = real.clone().requires_grad_()
-        return r1(x, critic(x, w))
+        return squared_slope(x, critic(x, w))
 
     assert torch.autograd.gradcheck(of_real, weight)
-    assert torch.autograd.gradcheck(lambda w: gradient_penalty(lambda x: critic(x, w), real, fake, mix), weight)
+    for center in (0.0, 1.0):
+        penalty = lambda w, c=center: gradient_penalty(lambda x: critic(x, w), real, fake, mix, c)  # noqa: E731
+        assert torch.autograd.gradcheck(penalty, weight)
+    assert torch.autograd.gradgradcheck(of_real, weight)
 
 
 def test_a_flat_critic_has_a_finite_gradient():
@@ -66,7 +79,7 @@ def test_a_flat_critic_has_a_finite_gradient():
 
 def test_reduced_precision_is_squared_in_float32():
     real = pictures(dtype=torch.bfloat16).requires_grad_()
-    assert r1(real, real.square().flatten(1).sum(1)).dtype == torch.float32
+    assert squared_slope(real, real.square().flatten(1).sum(1)).dtype == torch.float32
 
 
 def test_clipping_moves_only_what_is_out_of_bounds():

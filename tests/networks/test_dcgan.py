@@ -41,7 +41,7 @@ def test_discriminator(variant, side, channels, classes, make_spec, assert_all_l
 
 @pytest.mark.parametrize("kernel", [4, 5])
 @pytest.mark.parametrize("stem", [False, True])
-@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("norm", ["batch", "instance", "layer", "pixel", "none"])
 def test_every_combination_keeps_the_side(kernel, stem, norm, make_spec, assert_all_learn):
     config = DcganGeneratorConfig(width=4, most=16, kernel=kernel, stem=stem, norm=norm)
     network = config.build(make_spec(16), 5, 0)
@@ -110,7 +110,9 @@ def test_weights_begin_as_the_paper_says(make_spec):
         torch.testing.assert_close(flat.std(), torch.tensor(0.02), rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize(("norm", "side", "couples"), [("none", 28, False), ("batch", 28, True), ("batch", 8, False)])
+@pytest.mark.parametrize(
+    ("norm", "side", "couples"), [("none", 28, False), ("layer", 28, False), ("batch", 28, True), ("batch", 8, False)]
+)
 def test_couples_pictures_tells_whether_company_matters(norm, side, couples, make_spec):
     """At 8 pixels there is one convolution, and the first never has a norm."""
     network = DcganDiscriminatorConfig(width=4, norm=norm).build(make_spec(side), 0)

@@ -89,6 +89,13 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
     torch.testing.assert_close(dropout.eval()(x), x)
 
 
+@pytest.mark.parametrize("share", [0.0, 1e-7, 1.0])
+def test_dropout_of_nothing_and_of_all(share: float) -> None:
+    x = torch.randn(3, 5, 7, 7)
+    y = parts.Dropout(share)(x)
+    torch.testing.assert_close(y, torch.zeros_like(x) if share == 1 else x)
+
+
 def test_dropout_is_keyed_by_torchs_seed() -> None:
     dropout, x = parts.Dropout(0.5), torch.randn(3, 5, 7, 7)
     draws = []

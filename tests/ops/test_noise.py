@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mezzotint.ops.noise import keyed_uniform, normal_from_seeds
+from mezzotint.ops.noise import keyed_uniform, normal_from_seeds, truncated
 
 SEEDS = st.integers(-(2**63), 2**64)
 
@@ -50,3 +50,19 @@ def test_a_seed_draws_its_row_in_any_company(seeds):
     rows = normal_from_seeds(seeds, 2, 3)
     assert rows.shape == (len(seeds), 2, 3)
     assert all(torch.equal(row, normal_from_seeds([seed], 2, 3)[0]) for row, seed in zip(rows, seeds, strict=True))
+
+
+def test_truncated_noise_is_the_truncated_normal():
+    """Mean 0; variance 1 - 2·b·phi(b)/(1 - 2·Phi(-b)), which is 0.7737 for b = 2."""
+    noise = truncated(torch.randn(100_000, generator=torch.Generator().manual_seed(0)), 2.0)
+    assert float(noise.abs().max()) <= 2
+    assert abs(float(noise.mean())) < 0.01
+    assert abs(float(noise.var()) - 0.7737) < 0.01
+
+
+def test_truncation_keeps_order_and_signs_and_wide_bounds_change_nothing():
+    noise = torch.linspace(-4, 4, 101)
+    narrow = truncated(noise, 0.5)
+    assert bool((narrow.diff() > 0).all())
+    assert torch.equal(narrow.sign(), noise.sign()) or float(narrow[50].abs()) < 1e-6
+    torch.testing.assert_close(truncated(noise, 9.0), noise, rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What generator and discriminator play for; all per picture, from the discriminator's logits."""
+"""What generator and discriminator play for; all per pair of pictures, from the discriminator's logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,46 +23,68 @@ LOWEST_LOGIT = -60.0
 class AdversarialLoss:
     """The two sides of one game, and how the generator's gradient follows from the discriminator's.
 
-    `generator(fake)` and `discriminator(real, fake)` take logits and return losses per picture (the latter of real and
-    of fake). `scale(fake)` is the derivative of the generator's loss by the fake logit over that of the
-    discriminator's, or None where the latter can be zero: one pass through the discriminator then cannot serve both.
+    `generator(real, fake)` and `discriminator(real, fake)` take the logits of pairs of one real and one drawn picture
+    and return a loss per pair. Only where `relative` does the generator's look at the real logit.
+    `scale(real, fake)` is the derivative of the generator's loss by the fake logit over that of the discriminator's, or
+    None where the latter can be zero: one pass through the discriminator then cannot serve both.
     """
 
-    generator: Callable[[Tensor], Tensor]
-    discriminator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    scale: Callable[[Tensor], Tensor] | None
+    generator: Callable[[Tensor, Tensor], Tensor]
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    scale: Callable[[Tensor, Tensor], Tensor] | None
+    relative: bool = False
+    """Whether only differences of logits count: the pair plays, not the picture."""
 
 
-def _cross_entropy(real: Logits, fake: Logits) -> tuple[Logits, Logits]:
-    """-log D(x) and -log(1 - D(G(z))) with D = sigmoid(logit): Goodfellow et al. 2014, equation 1."""
-    return softplus(-real), softplus(fake)
+def _cross_entropy(real: Logits, fake: Logits) -> Logits:
+    """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit): Goodfellow et al. 2014, equation 1."""
+    return softplus(-real) + softplus(fake)
 
 
-def _opposite(fake: Logits) -> Logits:
+def _opposite(real: Logits, fake: Logits) -> Logits:
     return -torch.ones_like(fake)
 
 
-def _non_saturating_scale(fake: Logits) -> Logits:
+def _non_saturating_scale(real: Logits, fake: Logits) -> Logits:
     """-sigmoid(-l)/sigmoid(l) = -exp(-l). Below the bound the product fades to zero instead of being 0·∞."""
     return -torch.exp(-fake.clamp(min=LOWEST_LOGIT))
 
 
+def _relativistic_scale(real: Logits, fake: Logits) -> Logits:
+    """As the non-saturating one, of the difference."""
+    return _non_saturating_scale(real, fake - real)
+
+
 LOSSES: dict[str, AdversarialLoss] = {
     # Goodfellow et al. 2014, equation 1: the generator descends log(1 - D(G(z))).
-    "minimax": AdversarialLoss(lambda fake: -softplus(fake), _cross_entropy, _opposite),
+    "minimax": AdversarialLoss(lambda real, fake: -softplus(fake), _cross_entropy, _opposite),
     # Goodfellow et al. 2014, section 3: the generator descends -log D(G(z)).
-    "non-saturating": AdversarialLoss(lambda fake: softplus(-fake), _cross_entropy, _non_saturating_scale),
+    "non-saturating": AdversarialLoss(lambda real, fake: softplus(-fake), _cross_entropy, _non_saturating_scale),
     # Mao et al. 2017, equation 9 (a = 0, b = c = 1). The discriminator's derivative is zero where a fake scores 0.
     "least-squares": AdversarialLoss(
-        lambda fake: (fake - 1).square() / 2,
-        lambda real, fake: ((real - 1).square() / 2, fake.square() / 2),
+        lambda real, fake: (fake - 1).square() / 2,
+        lambda real, fake: (real - 1).square() / 2 + fake.square() / 2,
         None,
     ),
     # Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17. The discriminator's derivative is zero below -1.
-    "hinge": AdversarialLoss(lambda fake: -fake, lambda real, fake: ((1 - real).relu(), (1 + fake).relu()), None),
+    "hinge": AdversarialLoss(lambda real, fake: -fake, lambda real, fake: (1 - real).relu() + (1 + fake).relu(), None),
     # Arjovsky et al. 2017, equations 2 and 3.
-    "wasserstein": AdversarialLoss(lambda fake: -fake, lambda real, fake: (-real, fake), _opposite),
+    "wasserstein": AdversarialLoss(lambda real, fake: -fake, lambda real, fake: fake - real, _opposite),
+    # Jolicoeur-Martineau 2019, section 4; Huang et al. 2024 (R3GAN), equation 2 with f(t) = -log(1 + exp(-t)).
+    "relativistic": AdversarialLoss(
+        lambda real, fake: softplus(real - fake),
+        lambda real, fake: softplus(fake - real),
+        _relativistic_scale,
+        relative=True,
+    ),
 }
+
+
+def pull(loss: AdversarialLoss, real: Logits, fake: Logits) -> Logits:
+    """The derivative of the generator's loss by each fake logit."""
+    at = fake.detach().requires_grad_()
+    (derivative,) = torch.autograd.grad(loss.generator(real.detach(), at).sum(), at)
+    return derivative
 
 
 class InputGradient:
@@ -81,11 +103,14 @@ class InputGradient:
         """The same pictures, at the turning point of the gradient."""
         return _Turn.apply(images, self)  # pyright: ignore[reportReturnType]
 
-    def fill(self, loss: AdversarialLoss, fake_logits: Logits) -> None:
-        """Set the factors from the logits of the attached pictures; raises ValueError for a loss without a scale."""
+    def fill(self, loss: AdversarialLoss, real: Logits, fake: Logits) -> None:
+        """Set the factors from the logits of the attached (fake) pictures and of the real ones that they met.
+
+        Raises ValueError for a loss without a scale.
+        """
         if loss.scale is None:
             raise ValueError("this loss has no single pass: its discriminator's derivative can be zero")
-        self.factor = loss.scale(fake_logits.detach())
+        self.factor = loss.scale(real.detach(), fake.detach())
 
 
 class _Turn(torch.autograd.Function):

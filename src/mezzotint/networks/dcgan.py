@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mezzotint.networks.normalization import Norm, couples_pictures, norm_layers
 from mezzotint.networks.parts import (
     ConvTranspose2d,
     Dropout,
@@ -30,9 +31,8 @@ from mezzotint.networks.parts import (
     transposed_convolution,
     with_class,
 )
+from mezzotint.networks.weights import spectrally_normalized
 from mezzotint.types import DataSpec, Images, Labels
-
-Norm = Literal["batch", "none"]
 
 
 @torch.no_grad()
@@ -51,8 +51,9 @@ def _activation(leak: float) -> nn.Module:
     return nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True)
 
 
-def _norm(norm: Norm, channels: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
+def _needs_bias(norm: Norm) -> bool:
+    """Whether what follows a layer has no shift of its own."""
+    return norm in ("none", "pixel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +92,8 @@ class DcganGenerator(nn.Module):
         opening = _stem if config.stem else _projection
         layers = opening(config, latent + classes, widths[0], side)
         for a, b in pairwise(widths):
-            layers.append(transposed_convolution(a, b, config.kernel, bias=config.norm == "none"))
-            layers += [*_norm(config.norm, b), _activation(config.leak)]
+            layers.append(transposed_convolution(a, b, config.kernel, bias=_needs_bias(config.norm)))
+            layers += [*norm_layers(config.norm, b), _activation(config.leak)]
         layers += [transposed_convolution(widths[-1], spec.channels, config.kernel, bias=False), nn.Tanh()]
         self.body = nn.Sequential(*layers)
         if config.radford:
@@ -105,18 +106,18 @@ class DcganGenerator(nn.Module):
 
 def _projection(config: DcganGeneratorConfig, inputs: int, width: int, side: int) -> list[nn.Module]:
     """Noise to a map of `width` channels, normalized by channel."""
-    project = nn.Linear(inputs, width * side * side, bias=config.norm == "none")
-    return [project, MapFromVector(width, side), *_norm(config.norm, width), _activation(config.leak)]
+    project = nn.Linear(inputs, width * side * side, bias=_needs_bias(config.norm))
+    return [project, MapFromVector(width, side), *norm_layers(config.norm, width), _activation(config.leak)]
 
 
 def _stem(config: DcganGeneratorConfig, inputs: int, width: int, side: int) -> list[nn.Module]:
     """Noise to a map of twice `width` channels (at most `most`), normalized by unit; then to `width` channels."""
-    bias, first = config.norm == "none", min(config.most, 2 * width)
+    bias, first = _needs_bias(config.norm), min(config.most, 2 * width)
     units, kernel = first * side * side, config.kernel - 1 + config.kernel % 2  # only odd kernels keep the side
-    norm = [] if bias else [nn.BatchNorm1d(units)]
+    norm = [nn.BatchNorm1d(units)] if config.norm == "batch" else []
     project = [nn.Linear(inputs, units, bias=bias), *norm, _activation(config.leak), MapFromVector(first, side)]
     mix = ConvTranspose2d(first, width, kernel, 1, kernel // 2, bias=bias)
-    return [*project, mix, *_norm(config.norm, width), _activation(config.leak)]
+    return [*project, mix, *norm_layers(config.norm, width), _activation(config.leak)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,8 @@ class DcganDiscriminatorConfig:
     """Share of the numbers after each convolution that is left out while training."""
     radford: bool = True
     """Start from the paper's narrow normal distribution, else from PyTorch's."""
+    spectral: bool = False
+    """Weights of spectral norm 1 (Miyato et al. 2018)."""
 
     def build(self, spec: DataSpec, classes: int) -> "DcganDiscriminator":
         """A discriminator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""
@@ -151,28 +154,43 @@ class DcganDiscriminator(nn.Module):
         widths = [spec.channels, *[min(config.most, config.width * 2**i) for i in range(times)]]
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(pairwise(widths)):
-            norm = _norm(config.norm, b) if i else []
-            layers += [convolution(a, b, config.kernel, bias=not norm), *norm, _activation(config.leak)]
+            norm = norm_layers(config.norm, b) if i else []
+            layers += [
+                convolution(a, b, config.kernel, bias=not i or _needs_bias(config.norm)),
+                *norm,
+                _activation(config.leak),
+            ]
             if config.dropout:
                 layers.append(Dropout(config.dropout))
         self.body = nn.Sequential(*layers, VectorFromMap())
-        self.head = nn.Linear(widths[-1] * side * side, 1)
+        self.width = widths[-1] * side * side
+        """Number of features."""
+        self.head = nn.Linear(self.width, 1)
         if config.radford:
             _radford_initialization(self)
-        self.projection = nn.Embedding(classes, widths[-1] * side * side) if classes else None
+        self.projection = nn.Embedding(classes, self.width) if classes else None
         if self.projection is not None:
             nn.init.normal_(self.projection.weight, 0, 0.02)
+        if config.spectral:
+            spectrally_normalized(self)
 
     @property
     def couples_pictures(self) -> bool:
         """Whether a picture's logit depends on the others of its training batch."""
-        return any(isinstance(part, nn.BatchNorm2d) for part in self.modules())
+        return couples_pictures(self)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> Float[Tensor, " n"]:
-        """One logit per picture."""
-        features = self.body(images)
+    def features(self, images: Images) -> Float[Tensor, "n f"]:
+        """What the logit is taken from."""
+        return self.body(images)
+
+    def judge(self, features: Float[Tensor, "n f"], labels: Labels | None = None) -> Float[Tensor, " n"]:
+        """One logit per row of features."""
         logits = self.head(features).squeeze(1)
         if self.projection is None:
             return logits
         assert labels is not None, "a conditional discriminator needs labels"
         return logits + (features * self.projection(labels)).sum(1)
+
+    def forward(self, images: Images, labels: Labels | None = None) -> Float[Tensor, " n"]:
+        """One logit per picture."""
+        return self.judge(self.features(images), labels)

@@ -94,10 +94,11 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N c h w, some of it zero."""
-        if not self.training or x.device.type != "cpu" or x.ndim != 4:
+        kept = round((1 - self.p) * 2**16)
+        # None of 2^16 has no scale, all of them is no number of 16 bits.
+        if not self.training or x.device.type != "cpu" or x.ndim != 4 or kept in (0, 2**16):
             return F.dropout(x, self.p, self.training)
         n, c, h, w = x.shape
-        kept = round((1 - self.p) * 2**16)
         bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         stays = torch.lt(bits.view(torch.int16)[: x.numel()], kept - 2**15, out=torch.empty(x.numel(), dtype=x.dtype))
         return x * stays.mul_(2**16 / kept).view(n, h, w, c).permute(0, 3, 1, 2)
@@ -213,3 +214,27 @@ def attended(asked: Float[Tensor, "n length three_c"], heads: int) -> Float[Tens
     else:
         told = F.scaled_dot_product_attention(query, key, value)
     return told.transpose(1, 2).reshape(n, length, width // 3)
+
+
+def widened(x: Tensor) -> Tensor:
+    """`x` in float32 at least, where sums of many numbers are to come."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class LogitHead(nn.Module):
+    """Features to one logit; by class through an inner product with the class's code (Miyato & Koyama 2018, eq. 3)."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+        self.projection = nn.Embedding(classes, features) if classes else None
+        if self.projection is not None:
+            nn.init.normal_(self.projection.weight, 0, features**-0.5)
+
+    def forward(self, features: Float[Tensor, "n f"], labels: Labels | None) -> Float[Tensor, " n"]:
+        """One logit per row."""
+        logits = self.linear(features).squeeze(1)
+        if self.projection is None:
+            return logits
+        assert labels is not None, "a conditional discriminator needs labels"
+        return logits + (features * self.projection(labels)).sum(1)

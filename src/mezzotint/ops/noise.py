@@ -31,3 +31,13 @@ def normal_from_seeds(seeds: Sequence[int], *shape: int) -> Tensor:
     """Standard normal noise, one row of `shape` per seed: a seed gives the same row in any company."""
     rows = [torch.randn(*shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
     return torch.stack(rows) if rows else torch.zeros(0, *shape)
+
+
+def truncated(noise: Tensor, bound: float) -> Tensor:
+    """Standard normal `noise` brought into [-bound, bound] by its quantiles: the truncated normal distribution.
+
+    A function of each number alone, so that it changes no seed's company (others draw again what falls outside).
+    """
+    outside = torch.special.ndtr(torch.tensor(-bound, dtype=torch.float64))
+    quantile = outside + torch.special.ndtr(noise.double()) * (1 - 2 * outside)
+    return torch.special.ndtri(quantile).clamp(-bound, bound).to(noise.dtype)
