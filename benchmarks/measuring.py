@@ -69,10 +69,10 @@ def whole() -> dict[str, Any]:
 
 DRAW = f"""
 import sys, time, torch, mezzotint
-from mezzotint import measure
+from mezzotint import drawing
 method = mezzotint.load(sys.argv[1]).method
 begun = time.monotonic()
-measure.draw(method, range({PICTURES}), torch.arange({PICTURES}) % method.classes)
+drawing.draw(method, range({PICTURES}), torch.arange({PICTURES}) % method.classes)
 print(time.monotonic() - begun)
 """
 

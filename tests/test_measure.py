@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mezzotint import api, measure, scorecard
+from mezzotint import api, drawing, measure, scorecard
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
@@ -57,7 +57,7 @@ def test_a_flow_is_glanced_at_by_its_error_and_measured_by_its_density(
     assert (glance.name, glance.higher_is_better) == ("denoising_error", False)
     errors = [
         flow.denoising_error(x, y, seed)
-        for seed, (x, y) in enumerate(ordered(digits, "validation", measure.CHUNK, limit=measure.GLANCE))
+        for seed, (x, y) in enumerate(ordered(digits, "validation", drawing.CHUNK, limit=measure.GLANCE))
         if seed < 5
     ]
     assert glance.value == pytest.approx(float(torch.cat(errors).mean()), rel=1e-5)
@@ -183,8 +183,8 @@ def test_classes_are_drawn_in_the_proportions_of_the_split(methods: dict[str, Me
 
 def test_drawing_needs_a_method_that_draws(methods: dict[str, Method]) -> None:
     with pytest.raises(UserError, match="does not draw"):
-        measure.draw(methods["cnn-classic"], [1])
-    assert measure.sample_grid(methods["cnn-classic"]) is None
+        drawing.draw(methods["cnn-classic"], [1])
+    assert drawing.sample_grid(methods["cnn-classic"]) is None
 
 
 def test_a_handful_of_pictures_is_measured_as_far_as_it_goes(tmp_path: Path, own_home: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mezzotint import cas, catalog, measure, page, scorecard, snapshot
+from mezzotint import cas, catalog, drawing, measure, page, scorecard, snapshot
 from mezzotint.audit import AuditCard
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
@@ -172,7 +172,7 @@ def finish(run: Run, training: Training) -> ScoreCard:
     count = training.pictures_to_draw()
     card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
     write_card(run, card)
-    page.write(run, card, dataset, measure.telling_sheets(stored.method, dataset, card))
+    page.write(run, card, dataset, drawing.telling_sheets(stored.method, dataset, card))
     return card
 
 
@@ -244,7 +244,7 @@ def remeasure(
     card = model.measure(dataset, split=split or _judging(dataset), count=count, features=ruler, seed=seed)
     card = cas.added(card, model.method, dataset, count, seed)
     write_card(run, card)
-    page.write(run, card, dataset, measure.telling_sheets(model.method, dataset, card))
+    page.write(run, card, dataset, drawing.telling_sheets(model.method, dataset, card))
     return card
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mezzotint import catalog, machine, measure, page, scorecard
+from mezzotint import catalog, drawing, machine, measure, page, scorecard
 from mezzotint.data import dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
@@ -196,9 +196,9 @@ def _drawing_speed(method: Method) -> float | None:
     assert isinstance(method, Method)
     classes = getattr(method, "classes", 0)
     labels = torch.arange(SEVERAL) % classes if classes else None
-    measure.draw(method, range(measure.CHUNK), None if labels is None else labels[: measure.CHUNK])
+    drawing.draw(method, range(drawing.CHUNK), None if labels is None else labels[: drawing.CHUNK])
     begun = time.monotonic()
-    measure.draw(method, range(SEVERAL), labels)
+    drawing.draw(method, range(SEVERAL), labels)
     return round(SEVERAL / (time.monotonic() - begun), 1)
 
 

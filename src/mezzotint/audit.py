@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mezzotint import measure
+from mezzotint import drawing, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import spread
@@ -161,7 +161,7 @@ def _drawn(method: Method, dataset: Dataset, which: Sequence[int], count: int, s
     """Some of the `count` pictures that an audit draws, as they would be saved: classes as among training pictures."""
     labels = measure.labels_like(method, dataset, "train", count)
     seeds = [measure.FIRST_SEED + seed * count + i for i in which]
-    drawn = measure.draw(method, seeds, None if labels is None else labels[list(which)])
+    drawn = drawing.draw(method, seeds, None if labels is None else labels[list(which)])
     return pictures.to_float(pictures.to_uint8(drawn))
 
 
@@ -169,7 +169,7 @@ def _images(dataset: Dataset, rows: np.ndarray) -> Images:
     return pictures.to_float(dataset.images[rows])
 
 
-def _batches(dataset: Dataset, rows: np.ndarray, size: int = measure.CHUNK) -> Iterator[tuple[Images, Labels | None]]:
+def _batches(dataset: Dataset, rows: np.ndarray, size: int = drawing.CHUNK) -> Iterator[tuple[Images, Labels | None]]:
     for first in range(0, len(rows), size):
         some = rows[first : first + size]
         yield _images(dataset, some), None if dataset.labels is None else torch.from_numpy(dataset.labels[some])
@@ -262,7 +262,7 @@ def _duplicates(sets: Sequence[Tensor], to_training: Sequence[Neighbors], space:
         some = images[chosen]
         among = nearest(
             some,
-            Bank(torch.cat([space.row(part) for part in some.split(measure.CHUNK)])),
+            Bank(torch.cat([space.row(part) for part in some.split(drawing.CHUNK)])),
             space.views,
             k=1,
             itself=True,
@@ -346,7 +346,7 @@ def confidence(method: Method, dataset: Dataset, rows: np.ndarray, count: int, s
     A recogniser's logit of the true class's probability, a likelihood model's evidence bound, minus a denoiser's error,
     else minus the distance to the nearest of `count` drawn pictures (Chen et al. 2020, "GAN-Leaks", section 4.2).
     """
-    with measure.using(method):
+    with drawing.using(method):
         if isinstance(method, Classifies):
             parts = [
                 membership.logit_confidence(method.classify(x), y)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mezzotint import measure
+from mezzotint import drawing, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import spread
@@ -41,7 +41,7 @@ def added(card: ScoreCard, method: Method, dataset: Dataset, count: int, seed: i
     rows = rows[spread(len(rows), min(count, len(rows)))]
     labels = dataset.labels[rows]
     first = measure.FIRST_SEED + seed * count
-    drawn = measure.draw(method, range(first, first + len(rows)), torch.from_numpy(labels))
+    drawn = drawing.draw(method, range(first, first + len(rows)), torch.from_numpy(labels))
     real = replace(dataset, splits={**dataset.splits, "train": rows})
     made = _of(pictures.to_uint8(drawn), labels, dataset)
     scores = {NAME: _accuracy(made, dataset, split, seed), f"{NAME}_floor": _accuracy(real, dataset, split, seed)}

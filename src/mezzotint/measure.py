@@ -1,8 +1,7 @@
 """The only evaluation loop: a trained method and a data set in, scores with their protocol out."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered, spread
+from mezzotint.drawing import CHUNK, device_of, draw, using
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
 from mezzotint.method import Method
@@ -33,8 +33,6 @@ from mezzotint.types import (
     Labels,
 )
 
-CHUNK = 50
-"""Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
 QUICK, USUAL = 2_000, 10_000
 """Pictures drawn for the score card of a run of under five minutes, and of others."""
 HASTY = 500
@@ -98,82 +96,13 @@ def _spoken(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}×{shape[2]}×{shape[0]}"
 
 
-@contextmanager
-def using(method: Method) -> Iterator[None]:
-    """Evaluation mode without gradients; training mode comes back afterwards."""
-    was_training = method.training
-    method.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        method.train(was_training)
-
-
-def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> Images:
-    """One picture per seed, on the CPU; raises UserError where the method does not generate.
-
-    Pictures are drawn in full chunks, so that seed 7 alone gives the same bits as seed 7 among sixty-four.
-    """
-    if not isinstance(method, Generates):
-        raise UserError("this model does not draw pictures; train a generator (dcgan, vae)")
-    parts: list[Tensor] = []
-    with using(method):
-        for first in range(0, len(seeds), CHUNK):
-            some = list(seeds[first : first + CHUNK])
-            given = None if labels is None else labels[first : first + CHUNK]
-            filler = CHUNK - len(some)
-            if given is not None:
-                given = torch.cat([given, given.new_zeros(filler)]).to(_device(method))
-            parts.append(method.generate(some + [0] * filler, given)[: len(some)].float().cpu())
-    return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
-
-
-ROWS = 8
-"""Of every sample grid."""
-
-
-def sample_grid(method: Method) -> pictures.Pixels | None:
-    """Pictures of the fixed seeds 0, 1, 2 … as one sheet of eight rows; None where the method does not generate.
-
-    A method trained by class has a column for each of up to twelve classes.
-    """
-    if not isinstance(method, Generates):
-        return None
-    columns = grid_columns(method)
-    drawn = draw(method, range(ROWS * columns))
-    return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
-
-
-def grid_columns(method: Method) -> int:
-    """Of the sample grid."""
-    classes = getattr(method, "classes", 0)
-    return classes if 0 < classes <= 12 else 8
-
-
-def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
-    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`."""
-    sheets: dict[str, pictures.Pixels] = {}
-    split = card.protocol["split"]
-    if isinstance(method, Encodes):
-        images, labels = next(ordered(dataset, split, 16, _device(method)))
-        with using(method):
-            again = method.decode(method.encode(images, labels), labels)
-        pairs = pictures.to_uint8(torch.cat([images, again]))
-        sheets["reconstructions"] = pictures.grid(pairs, len(images))
-    if card.mistakes:
-        rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
-        sheets["mistakes"] = pictures.grid(dataset.images[rows], 8)
-    return {name: pictures.enlarged(sheet, 480) for name, sheet in sheets.items()}
-
-
 def validation_score(method: Method, dataset: Dataset) -> Glance:
     """A quick look at up to 1,000 validation pictures: accuracy, evidence bound, error or Fréchet distance.
 
     Where there are hardly any it looks at training pictures; of a single one there is no distance (not a number).
     """
     split = "validation" if len(dataset.splits["validation"]) >= FEWEST else "train"
-    batches = list(ordered(dataset, split, CHUNK, _device(method), GLANCE))
+    batches = list(ordered(dataset, split, CHUNK, device_of(method), GLANCE))
     looked_at = sum(len(x) for x, _ in batches)
     with using(method):
         if isinstance(method, Classifies):
@@ -267,7 +196,7 @@ def measure(
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
     counts = Classification(dataset.classes)
     answers: list[tuple[Tensor, Tensor]] = []
-    for images, labels in ordered(dataset, split, 500, _device(method)):
+    for images, labels in ordered(dataset, split, 500, device_of(method)):
         assert labels is not None
         answers.append((method.classify(images), labels))
         counts.update(*answers[-1])
@@ -283,7 +212,7 @@ def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) 
 
 def _embedding(method: Embeds, dataset: Dataset, split: str, card: _Card) -> None:
     """What the features spread over, and what the nearest training pictures say of a picture's class."""
-    device = _device(method)
+    device = device_of(method)
     asked = _seen(dataset, split, USUAL, method.features, device)
     card.scores["effective_rank"] = embedding.effective_rank(asked.features)
     if dataset.labels is None or split == "train":
@@ -317,7 +246,7 @@ def _surest_mistakes(
 def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
     bounds = [
         method.elbo(images, labels, seed + i)
-        for i, (images, labels) in enumerate(ordered(dataset, split, 250, _device(method)))
+        for i, (images, labels) in enumerate(ordered(dataset, split, 250, device_of(method)))
     ]
     bound = torch.cat(bounds)
     card.scores["elbo"] = rate.nats_per_picture(bound)
@@ -329,7 +258,7 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
 def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
     """Bits per dimension by the flow that pictures are drawn by."""
     found: list[Tensor] = []
-    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, _device(method), DENSITIES)):
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), DENSITIES)):
         uniform = torch.special.ndtr(Batch(images, seed=seed + i).normal(*dataset.spec.shape, stream=1))
         spread_out, extra = flow.dequantized(images, uniform)
         found.append(method.log_density(spread_out, labels, seed + i, DENSITY_STEPS) + extra)
@@ -350,7 +279,7 @@ def _likelihood_kind(method: Any) -> str:
 
 def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) -> None:
     found: dict[str, list[Tensor]] = {"psnr": [], "ssim": []}
-    for images, labels in ordered(dataset, split, 250, _device(method)):
+    for images, labels in ordered(dataset, split, 250, device_of(method)):
         again = method.decode(method.encode(images, labels), labels)
         again = pictures.to_float(pictures.to_uint8(again))
         found["psnr"].append(distortion.psnr(again, images.cpu()))
@@ -373,7 +302,7 @@ def _generation(
 ) -> None:
     """Distances between drawn and real pictures, with the distance of real from real as the floor."""
     card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest, "resize": extractor.resize}
-    device = _device(method)
+    device = device_of(method)
     other = "train" if split != "train" else "validation"
     first = FIRST_SEED + seed * count
     asked = labels_like(method, dataset, split, count)
@@ -494,7 +423,3 @@ def labels_like(method: Method, dataset: Dataset, split: str, count: int) -> Lab
         return None
     rows = dataset.splits[split]
     return torch.from_numpy(dataset.labels[rows[spread(len(rows), count)]])
-
-
-def _device(method: Any) -> torch.device:
-    return next(method.parameters()).device

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mezzotint import audit, extractors, measure, snapshot
+from mezzotint import audit, drawing, extractors, measure, snapshot
 from mezzotint.audit import AuditCard, Shadow
 from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
@@ -80,7 +80,7 @@ class Model:
         """
         self._require(Generates, "generate")
         labels = None if classes is None else self._labels(classes, len(seeds))
-        return measure.draw(self._drawing_with(solver, steps, guidance), list(seeds), labels)
+        return drawing.draw(self._drawing_with(solver, steps, guidance), list(seeds), labels)
 
     def _drawing_with(self, solver: str | None, steps: int | None, guidance: float | None) -> Method:
         if (solver, steps, guidance) == (None, None, None):
@@ -94,39 +94,39 @@ class Model:
     def to_noise(self, images: Images, classes: Sequence[str] | None = None) -> Images:
         """The noise that each picture is drawn from; a model trained by class is told them (or the one of all)."""
         method = self._require(FlowsBack, "go to noise and back")
-        with measure.using(self.method):
+        with drawing.using(self.method):
             return torch.cat([method.to_noise(*part) for part in self._by_class(self._fitting(images), classes)])
 
     def from_noise(self, noise: Images, classes: Sequence[str] | None = None) -> Images:
         """The picture of each noise; with another class than on the way there, an edited picture."""
         method = self._require(FlowsBack, "go to noise and back")
-        with measure.using(self.method):
+        with drawing.using(self.method):
             drawn = [method.from_noise(*part) for part in self._by_class(self._fitting(noise), classes)]
         return torch.cat(drawn).clamp(-1, 1)
 
     def classify(self, images: Images) -> Tensor:
         """Probabilities of the classes `spec.classes`, n × classes."""
         method = self._require(Classifies, "classify")
-        with measure.using(self.method):
-            parts = [method.classify(part).float().softmax(1) for part in self._fitting(images).split(measure.CHUNK)]
+        with drawing.using(self.method):
+            parts = [method.classify(part).float().softmax(1) for part in self._fitting(images).split(drawing.CHUNK)]
         return torch.cat(parts)
 
     def features(self, images: Images) -> Tensor:
         """What the last layer of a recogniser (or of a network trained without labels) sees, n × features."""
         method = self._require(Embeds, "give features")
-        with measure.using(self.method):
-            return torch.cat([method.features(part) for part in self._fitting(images).split(measure.CHUNK)])
+        with drawing.using(self.method):
+            return torch.cat([method.features(part) for part in self._fitting(images).split(drawing.CHUNK)])
 
     def encode(self, images: Images, classes: Sequence[str] | None = None) -> Tensor:
         """The latent of each picture, n × latent; a model trained by class is told them (or the one of all)."""
         method = self._require(Encodes, "reconstruct")
-        with measure.using(self.method):
+        with drawing.using(self.method):
             return torch.cat([method.encode(*part) for part in self._by_class(self._fitting(images), classes)])
 
     def decode(self, latents: Tensor, classes: Sequence[str] | None = None) -> Images:
         """The picture of each latent, of the classes as in `encode`."""
         method = self._require(Encodes, "reconstruct")
-        with measure.using(self.method):
+        with drawing.using(self.method):
             return torch.cat([method.decode(*part) for part in self._by_class(latents, classes)])
 
     def reconstruct(self, images: Images, classes: Sequence[str] | None = None) -> Images:
@@ -147,13 +147,13 @@ class Model:
 
     def _by_class(self, rows: Tensor, classes: Sequence[str] | None) -> list[tuple[Tensor, Labels | None]]:
         """Chunks of rows with their classes, which a model trained by class cannot do without."""
-        chunks = rows.split(measure.CHUNK)
+        chunks = rows.split(drawing.CHUNK)
         if not classes:
             if getattr(self.method, "classes", 0):
                 raise UserError(f"{self.recipe.name} was trained by class: name the class of each picture, or of all")
             return [(chunk, None) for chunk in chunks]
         named = list(classes) * len(rows) if len(classes) == 1 else classes
-        return list(zip(chunks, self._labels(named, len(rows)).split(measure.CHUNK), strict=True))
+        return list(zip(chunks, self._labels(named, len(rows)).split(drawing.CHUNK), strict=True))
 
     def extractor(self) -> Extractor:
         """This model's features as the ruler of other models."""

@@ -16,8 +16,8 @@ from mezzotint import audit
 from mezzotint.audit import AuditCard
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
+from mezzotint.drawing import ROWS
 from mezzotint.files import write_whole
-from mezzotint.measure import ROWS
 from mezzotint.metrics.interval import Score
 from mezzotint.recipe import Recipe
 from mezzotint.scorecard import ScoreCard

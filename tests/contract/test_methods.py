@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mezzotint import catalog, codec, measure, snapshot
+from mezzotint import catalog, codec, drawing, snapshot
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
 from mezzotint.digest import tensors_digest
@@ -294,9 +294,9 @@ def test_a_seed_is_one_picture_in_any_company(
     if not isinstance(method, Generates):
         assert name not in DRAWING
         return
-    many = measure.draw(method, range(64))
+    many = drawing.draw(method, range(64))
     for company in ([7], [7, 8], [9, 7, 3], [*range(100, 157), 7]):
-        drawn = measure.draw(method, company)
+        drawn = drawing.draw(method, company)
         assert torch.equal(drawn[company.index(7)], many[7]), len(company)
     assert not torch.equal(many[7], many[8])
 
@@ -319,7 +319,7 @@ def test_outputs_have_the_promised_shape_type_and_range(
             assert torch.isfinite(method.features(batch.images)).all()
         if isinstance(method, Generates):
             _check_pictures(method.generate(range(5)), 5, digits.spec)
-            assert measure.draw(method, []).shape == (0, *digits.spec.shape)
+            assert drawing.draw(method, []).shape == (0, *digits.spec.shape)
         if isinstance(method, Encodes):
             latents = method.encode(batch.images, batch.labels)
             assert latents.shape == (6, method.config.latent)
@@ -342,7 +342,7 @@ def _check_pictures(images: torch.Tensor, count: int, spec: DataSpec) -> None:
 @pytest.mark.parametrize("name", ["dcgan", "vae", "vae-dense", "gan-mlp"])
 def test_a_class_changes_the_picture(name: str, digits: Dataset, make_recipe: Any) -> None:
     method = build(make_recipe(name, "method.conditional=true"), digits.spec).eval()
-    drawn = measure.draw(method, [7] * 10, torch.arange(10))
+    drawn = drawing.draw(method, [7] * 10, torch.arange(10))
     assert len({image.numpy().tobytes() for image in drawn}) == 10
 
 
@@ -378,7 +378,7 @@ def _output(method: Method, digits: Dataset) -> np.ndarray:
             return method.classify(batch_of(digits, 9).images).numpy()
         if isinstance(method, Embeds):
             return method.features(batch_of(digits, 9).images).numpy()
-    return measure.draw(method, range(9)).numpy()
+    return drawing.draw(method, range(9)).numpy()
 
 
 def test_critic_steps_make_the_generator_rarer(digits: Dataset, make_recipe: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mezzotint import measure
+from mezzotint import drawing
 from mezzotint.errors import UserError
 from mezzotint.methods.flow import Drawing, Flow, FlowConfig, _shares
 from mezzotint.networks.unet import UnetConfig
@@ -226,7 +226,7 @@ def test_guidance_keeps_to_its_interval() -> None:
 
 def test_a_seed_is_one_picture_whatever_the_solver_begins_with() -> None:
     method = by_class(drawing=Drawing(solver="ancestral", steps=4))
-    drawn = [measure.draw(method, seeds, torch.zeros(len(seeds), dtype=torch.int64)) for seeds in ([7], range(64))]
+    drawn = [drawing.draw(method, seeds, torch.zeros(len(seeds), dtype=torch.int64)) for seeds in ([7], range(64))]
     assert torch.equal(drawn[0][0], drawn[1][7])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from mezzotint import measure
+from mezzotint import drawing
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
 from mezzotint.digest import tensors_digest
@@ -124,9 +124,9 @@ def test_the_average_draws_at_the_level_of_the_training(make_recipe: Any, train_
 
 def test_truncation_draws_nearer_to_the_mean(digits: Dataset, make_recipe: Any) -> None:
     gan = build(make_recipe("r3gan"), digits)
-    wide = measure.draw(gan, range(60), torch.zeros(60, dtype=torch.int64))
+    wide = drawing.draw(gan, range(60), torch.zeros(60, dtype=torch.int64))
     gan.config = replace(gan.config, truncation=0.3)
-    narrow = measure.draw(gan, range(60), torch.zeros(60, dtype=torch.int64))
+    narrow = drawing.draw(gan, range(60), torch.zeros(60, dtype=torch.int64))
     assert float(narrow.std(0).mean()) < 0.5 * float(wide.std(0).mean())
 
 

@@ -117,9 +117,8 @@ def audit(
     seed:
         Another seed draws other pictures.
     """
-    from mezzotint import api, page
+    from mezzotint import api, drawing, page
     from mezzotint import audit as auditing
-    from mezzotint import measure as measuring
     from mezzotint.data import pictures
     from mezzotint.model import extractor, load
     from mezzotint.shadows import train_shadows
@@ -148,7 +147,7 @@ def audit(
     if scores is not None:
         # The sheets show pictures that the scores are of, which may be others than those of the training.
         same = scores.protocol.get("data_digest") == dataset.digest
-        sheets = measuring.telling_sheets(model.method, dataset, scores) if same else {}
+        sheets = drawing.telling_sheets(model.method, dataset, scores) if same else {}
         page.write(place, scores, dataset, sheets)
     print(f"written to {place.folder / 'audit.json'}")
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mezzotint import measure
+from mezzotint import drawing, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
@@ -265,8 +265,8 @@ class Training:
         """Draw a sample grid, take the validation score; True when the recipe's patience is at its end."""
         state, began = self.state, time.monotonic()
         method = state.average.method
-        grid = measure.sample_grid(method)
-        drawing = (time.monotonic() - began) / (measure.ROWS * measure.grid_columns(method))
+        grid = drawing.sample_grid(method)
+        each = (time.monotonic() - began) / (drawing.ROWS * drawing.grid_columns(method))
         if grid is not None:
             pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
             self.journal.picture(state.images, "samples", grid)
@@ -275,7 +275,7 @@ class Training:
         self.journal.scalars(state.images, {f"validation/{score.name}": score.value})
         seconds = (time.monotonic() - began) / score.pictures
         # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
-        self.glances.append(max(seconds, drawing) if isinstance(method, Denoises) else seconds)
+        self.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
         return self._out_of_patience(score.value if score.higher_is_better else -score.value)
 
     def _out_of_patience(self, goodness: float) -> bool:

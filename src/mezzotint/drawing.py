@@ -1,0 +1,93 @@
+"""A method's own pictures: drawn in full chunks, as grids and as sheets."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mezzotint.data import pictures
+from mezzotint.data.dataset import Dataset
+from mezzotint.data.loader import ordered
+from mezzotint.errors import UserError
+from mezzotint.method import Method
+from mezzotint.scorecard import ScoreCard
+from mezzotint.types import Encodes, Generates, Images, Labels
+
+CHUNK = 50
+"""Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
+
+
+@contextmanager
+def using(method: Method) -> Iterator[None]:
+    """Evaluation mode without gradients; training mode comes back afterwards."""
+    was_training = method.training
+    method.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        method.train(was_training)
+
+
+def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> Images:
+    """One picture per seed, on the CPU; raises UserError where the method does not generate.
+
+    Pictures are drawn in full chunks, so that seed 7 alone gives the same bits as seed 7 among sixty-four.
+    """
+    if not isinstance(method, Generates):
+        raise UserError("this model does not draw pictures; train a generator (dcgan, vae)")
+    parts: list[Tensor] = []
+    with using(method):
+        for first in range(0, len(seeds), CHUNK):
+            some = list(seeds[first : first + CHUNK])
+            given = None if labels is None else labels[first : first + CHUNK]
+            filler = CHUNK - len(some)
+            if given is not None:
+                given = torch.cat([given, given.new_zeros(filler)]).to(device_of(method))
+            parts.append(method.generate(some + [0] * filler, given)[: len(some)].float().cpu())
+    return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
+
+
+ROWS = 8
+"""Of every sample grid."""
+
+
+def sample_grid(method: Method) -> pictures.Pixels | None:
+    """Pictures of the fixed seeds 0, 1, 2 … as one sheet of eight rows; None where the method does not generate.
+
+    A method trained by class has a column for each of up to twelve classes.
+    """
+    if not isinstance(method, Generates):
+        return None
+    columns = grid_columns(method)
+    drawn = draw(method, range(ROWS * columns))
+    return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
+
+
+def grid_columns(method: Method) -> int:
+    """Of the sample grid."""
+    classes = getattr(method, "classes", 0)
+    return classes if 0 < classes <= 12 else 8
+
+
+def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
+    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`."""
+    sheets: dict[str, pictures.Pixels] = {}
+    split = card.protocol["split"]
+    if isinstance(method, Encodes):
+        images, labels = next(ordered(dataset, split, 16, device_of(method)))
+        with using(method):
+            again = method.decode(method.encode(images, labels), labels)
+        pairs = pictures.to_uint8(torch.cat([images, again]))
+        sheets["reconstructions"] = pictures.grid(pairs, len(images))
+    if card.mistakes:
+        rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
+        sheets["mistakes"] = pictures.grid(dataset.images[rows], 8)
+    return {name: pictures.enlarged(sheet, 480) for name, sheet in sheets.items()}
+
+
+def device_of(method: Any) -> torch.device:
+    """Where the method's weights are."""
+    return next(method.parameters()).device

@@ -1,0 +1,74 @@
+"""Recipes of flows and diffusion."""
+
+from mezzotint.methods.flow import Drawing, FlowConfig
+from mezzotint.networks.unet import UnetConfig
+from mezzotint.recipe import Averaging, Optimizer, Recipe
+from mezzotint.types import DataSpec
+
+
+def _denoiser(name: str, method: FlowConfig) -> Recipe:
+    """What flow and diffusion share: Muon, whose rate fades out to nothing, so that the last weights are the good ones.
+
+    At 40,000 pictures of Fashion-MNIST the Fréchet distance in a cnn's features was 37 with it and 53 with Adam.
+    """
+    muon = Optimizer(name="muon", lr=0.02, vector_lr=2e-3, betas=(0.9, 0.99), schedule="cosine", warmup=0.02)
+    return Recipe(
+        name=name,
+        method=method,
+        optimizers={"network": muon},
+        batch=64,
+        milestones=4,
+        clip_norm=1.0,
+        averaging=Averaging(share=0.02),
+    )
+
+
+def _unet(minutes: float) -> UnetConfig:
+    """As wide and deep as the budget feeds."""
+    return UnetConfig(width=48 if minutes < 3 else 64 if minutes < 20 else 96, blocks=1 if minutes < 20 else 2)
+
+
+def flow(spec: DataSpec, minutes: float) -> Recipe:
+    """Flow matching along straight paths (Lipman et al. 2023; Liu et al. 2023), by class where there are classes.
+
+    Seventeen looks at the network a picture: DPM-Solver++ in ten steps, with guidance at middling noise. On
+    Fashion-MNIST, after 100,000 pictures, guidance brought the Fréchet distance in a cnn's features from 24 to 15 (of
+    1,000 pictures) and coverage from 0.47 to 0.58, recall from 0.69 to 0.64.
+    """
+    guidance = 2.0 if spec.classes else 1.0
+    drawing = Drawing(solver="dpm-solver", steps=10, guidance=guidance, guidance_from=0.2, guidance_to=0.8)
+    return _denoiser("flow", FlowConfig(network=_unet(minutes), conditional=bool(spec.classes), drawing=drawing))
+
+
+def edm(spec: DataSpec, minutes: float) -> Recipe:
+    """Diffusion with a preconditioned network and times of log-normal noise (Karras et al. 2022)."""
+    return _denoiser(
+        "edm",
+        FlowConfig(
+            network=_unet(minutes),
+            path="exploding",
+            predicts="preconditioned",
+            times="logit-normal",
+            times_mean=-1.2,
+            times_deviation=1.2,
+            most_noise=80.0,
+            conditional=bool(spec.classes),
+            drawing=Drawing(solver="dpm-solver", steps=12, schedule="karras"),
+        ),
+    )
+
+
+def ddpm(spec: DataSpec, minutes: float) -> Recipe:
+    """The classic: say the noise of one of a thousand steps (Ho et al. 2020); drawn in fewer steps than the paper's."""
+    return _denoiser(
+        "ddpm",
+        FlowConfig(
+            network=_unet(minutes),
+            path="circle",
+            predicts="noise",
+            times="ddpm",
+            most_noise=157.0,
+            conditional=bool(spec.classes),
+            drawing=Drawing(solver="dpm-solver", steps=12, schedule="even"),
+        ),
+    )
