@@ -100,7 +100,7 @@ def test_a_perfect_forger_is_at_no_distance(digits: Dataset, methods: dict[str, 
             raise NotImplementedError
 
         def generate(self, seeds: Any, labels: Any = None) -> torch.Tensor:
-            return self.pixels[[(s - measure.FIRST_SEED) % len(self.pixels) for s in seeds]]
+            return self.pixels[[(s - drawing.FIRST_SEED) % len(self.pixels) for s in seeds]]
 
     class Mover(Forger):
         """Draws them moved down by half."""
@@ -174,11 +174,11 @@ def test_a_ruler_of_another_shape_is_refused(methods: dict[str, Method], digits:
 
 def test_classes_are_drawn_in_the_proportions_of_the_split(methods: dict[str, Method], digits: Dataset) -> None:
     count = len(digits.splits["test"])
-    labels = measure.labels_like(methods["gan-mlp"], digits, "test", count)
+    labels = drawing.labels_like(methods["gan-mlp"], digits, "test", count)
     assert labels is not None
     assert digits.labels is not None
     assert sorted(labels.tolist()) == sorted(digits.labels[digits.splits["test"]].tolist())
-    assert measure.labels_like(methods["vae"], digits, "test", count) is None
+    assert drawing.labels_like(methods["vae"], digits, "test", count) is None
 
 
 def test_drawing_needs_a_method_that_draws(methods: dict[str, Method]) -> None:

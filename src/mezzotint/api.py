@@ -23,6 +23,7 @@ from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training, stepper_for
 from mezzotint.training.memory import peak_mb
 from mezzotint.training.run import Run
+from mezzotint.types import Generates
 
 Show = Callable[[Report], None]
 
@@ -241,8 +242,13 @@ def remeasure(
         recipe = replace(recipe, data=replace(recipe.data, source=source))
     ruler = extractor(features, model.spec) if features else None
     dataset = load_data(recipe)
-    card = model.measure(dataset, split=split or _judging(dataset), count=count, features=ruler, seed=seed)
-    card = cas.added(card, model.method, dataset, count, seed)
+    split = split or _judging(dataset)
+    model.check_fit(dataset)
+    draws = isinstance(model.method, Generates) and len(dataset.splits.get(split, ())) > 0
+    shown = drawing.drawn_like(model.method, dataset, split, count, seed) if draws else None
+    card = model.measure(dataset, split=split, count=count, features=ruler, seed=seed, shown=shown)
+    if shown is not None:
+        card = cas.added(card, shown, dataset, seed)
     write_card(run, card)
     page.write(run, card, dataset, drawing.telling_sheets(model.method, dataset, card))
     return card

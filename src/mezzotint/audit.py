@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mezzotint import drawing, measure
+from mezzotint import drawing
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import spread
@@ -159,8 +159,8 @@ def _begun(dataset: Dataset, count: int, seed: int, weights: str = "") -> tuple[
 
 def _drawn(method: Method, dataset: Dataset, which: Sequence[int], count: int, seed: int) -> Images:
     """Some of the `count` pictures that an audit draws, as they would be saved: classes as among training pictures."""
-    labels = measure.labels_like(method, dataset, "train", count)
-    seeds = [measure.FIRST_SEED + seed * count + i for i in which]
+    labels = drawing.labels_like(method, dataset, "train", count)
+    seeds = [drawing.FIRST_SEED + seed * count + i for i in which]
     drawn = drawing.draw(method, seeds, None if labels is None else labels[list(which)])
     return pictures.to_float(pictures.to_uint8(drawn))
 

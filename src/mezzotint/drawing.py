@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import ordered
+from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.scorecard import ScoreCard
@@ -48,6 +49,32 @@ def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> 
                 given = torch.cat([given, given.new_zeros(filler)]).to(device_of(method))
             parts.append(method.generate(some + [0] * filler, given)[: len(some)].float().cpu())
     return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
+
+
+FIRST_SEED = 1_000_000
+"""Measuring draws from seeds that nobody types by hand, so it never judges the very pictures of a sample grid."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures as they would be saved, and the classes that they were drawn for (None: a method that knows none)."""
+
+    images: pictures.Pixels
+    labels: Labels | None
+
+
+def drawn_like(method: Method, dataset: Dataset, split: str, count: int, seed: int = 0) -> Drawn:
+    """`count` pictures with the classes of a split, by seeds of their own."""
+    first, labels = FIRST_SEED + seed * count, labels_like(method, dataset, split, count)
+    return Drawn(pictures.to_uint8(draw(method, range(first, first + count), labels)), labels)
+
+
+def labels_like(method: Method, dataset: Dataset, split: str, count: int) -> Labels | None:
+    """Classes to draw in the proportions of a split; None for a method that is not conditional."""
+    if dataset.labels is None or not getattr(method, "classes", 0):
+        return None
+    rows = dataset.splits[split]
+    return torch.from_numpy(dataset.labels[rows[spread(len(rows), count)]])
 
 
 ROWS = 8

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import ordered, spread
-from mezzotint.drawing import CHUNK, device_of, draw, using
+from mezzotint.data.loader import ordered
+from mezzotint.drawing import CHUNK, FIRST_SEED, Drawn, device_of, draw, drawn_like, using
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
 from mezzotint.method import Method
@@ -51,8 +51,6 @@ FEWEST = NEIGHBORS + 1
 """Pictures in a set that can be compared with another."""
 QUANTIZATION = "8 bits a channel"
 """Pictures are judged as they would be saved."""
-FIRST_SEED = 1_000_000
-"""Measuring draws from seeds that nobody types by hand, so it never judges the very pictures of a sample grid."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +153,12 @@ def measure(
     seed: int = 0,
     thorough: bool = False,
     weights: str = "",
+    shown: Drawn | None = None,
 ) -> ScoreCard:
     """All scores that the method's abilities admit, on one split of the data.
 
-    `count` bounds the pictures drawn and the real ones they are compared with; `extractor` gives the features of the
+    `count` bounds the pictures drawn and the real ones they are compared with; `shown` are those pictures, where they
+    were drawn before (`drawn_like` with the same arguments); `extractor` gives the features of the
     distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol. `thorough` asks
     for what takes long as well: the spatial distance (Nash et al. 2021), for which all pictures are looked at again,
     and the density of a few pictures under a method that flows back.
@@ -189,7 +189,8 @@ def measure(
         if isinstance(method, FlowsBack) and thorough:
             _density(method, dataset, split, seed, card)
     if isinstance(method, Generates):
-        _generation(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, thorough, card)
+        shown = shown or drawn_like(method, dataset, split, count, seed)
+        _generation(method, dataset, shown, extractor or random_filters(dataset.spec), thorough, card)
     return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes, card.answers)
 
 
@@ -291,27 +292,18 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
 
 
 def _generation(
-    method: Method,
-    dataset: Dataset,
-    split: str,
-    count: int,
-    extractor: Extractor,
-    seed: int,
-    thorough: bool,
-    card: _Card,
+    method: Method, dataset: Dataset, shown: Drawn, extractor: Extractor, thorough: bool, card: _Card
 ) -> None:
     """Distances between drawn and real pictures, with the distance of real from real as the floor."""
     card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest, "resize": extractor.resize}
-    device = device_of(method)
+    device, split, asked = device_of(method), card.protocol["split"], shown.labels
     other = "train" if split != "train" else "validation"
-    first = FIRST_SEED + seed * count
-    asked = labels_like(method, dataset, split, count)
-    as_saved = pictures.to_float(pictures.to_uint8(draw(method, range(first, first + count), asked))).to(device)
 
     def seen(look: Callable[[Images], Tensor]) -> tuple[_Set, _Set, _Set]:
         with torch.inference_mode():
-            fake = _Set(torch.cat([look(part).cpu() for part in as_saved.split(CHUNK)]), asked)
-        real, floor = (_seen(dataset, name, count, look, device) for name in (split, other))
+            parts = pictures.to_float(shown.images).split(CHUNK)
+            fake = _Set(torch.cat([look(part.to(device)).cpu() for part in parts]), asked)
+        real, floor = (_seen(dataset, name, len(shown.images), look, device) for name in (split, other))
         return real, fake, floor
 
     real, fake, floor = seen(extractor)
@@ -415,11 +407,3 @@ def _within_classes(suffix: str, real: _Set, judged: _Set, classes: Sequence[str
     for name, score in zip(classes, scores, strict=True):
         card.scores[f"frechet_infinity{suffix}[{name}]"] = score
     card.scores[f"frechet_within_classes{suffix}"] = mean_of(scores)
-
-
-def labels_like(method: Method, dataset: Dataset, split: str, count: int) -> Labels | None:
-    """Classes to draw in the proportions of a split; None for a method that is not conditional."""
-    if dataset.labels is None or not getattr(method, "classes", 0):
-        return None
-    rows = dataset.splits[split]
-    return torch.from_numpy(dataset.labels[rows[spread(len(rows), count)]])

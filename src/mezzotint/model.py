@@ -169,12 +169,13 @@ class Model:
         features: "Model | Extractor | None" = None,
         seed: int = 0,
         thorough: bool = True,
+        shown: drawing.Drawn | None = None,
     ) -> ScoreCard:
         """All scores that the model's abilities admit; see `mezzotint.measure.measure`.
 
         `features` is a recogniser, or what `extractor` gives, in whose features distances are measured.
         """
-        self._check_fit(dataset)
+        self.check_fit(dataset)
         return measure.measure(
             self.method,
             dataset,
@@ -184,6 +185,7 @@ class Model:
             seed=seed,
             thorough=thorough,
             weights=self._stored.digest,
+            shown=shown,
         )
 
     def audit(
@@ -196,7 +198,7 @@ class Model:
         seed: int = 0,
     ) -> AuditCard:
         """Whether the model copies the training pictures of `dataset`; see `mezzotint.audit.audit`."""
-        self._check_fit(dataset)
+        self.check_fit(dataset)
         return audit.audit(
             self.method,
             dataset,
@@ -207,7 +209,8 @@ class Model:
             weights=self._stored.digest,
         )
 
-    def _check_fit(self, dataset: Dataset) -> None:
+    def check_fit(self, dataset: Dataset) -> None:
+        """Raise UserError where the pictures have another shape than the model's."""
         if dataset.spec.shape != self.spec.shape:
             raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
         by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
