@@ -65,7 +65,7 @@ def test_a_flow_is_glanced_at_by_its_error_and_measured_by_its_density(
     assert card.scores["bits_per_dimension_ode"].n == 8
     assert 0 < card.scores["bits_per_dimension_ode"].value < 20
     assert "8 pictures" in card.protocol["density"]
-    assert card.protocol["drawing"] == "dpm-solver, 2 steps, guidance 2 from noise level 0.2 to 0.8"
+    assert card.protocol["drawing"] == "dpm-solver, 2 even steps, guidance 2 from noise level 0.2 to 0.8"
     assert "bits_per_dimension_ode" not in measure.measure(flow, digits, count=50).scores
 
 

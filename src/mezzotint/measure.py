@@ -350,7 +350,7 @@ def _way_of_drawing(method: Any) -> dict[str, str]:
         return {}
     between = f"from noise level {drawing.guidance_from:g} to {drawing.guidance_to:g}"
     guided = f", guidance {drawing.guidance:g} {between}" if drawing.guidance != 1 else ""
-    return {"drawing": f"{drawing.solver}, {drawing.steps} steps{guided}"}
+    return {"drawing": f"{drawing.solver}, {drawing.steps} {drawing.schedule} steps{guided}"}
 
 
 @dataclass(frozen=True)

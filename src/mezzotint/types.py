@@ -143,7 +143,7 @@ class Denoises(Protocol):
     """Tells pictures from noise."""
 
     def denoising_error(self, images: Images, labels: Labels | None, seed: int) -> Float[Tensor, " n"]:
-        """What the training descends, of each picture, at an amount of noise drawn from `seed`."""
+        """What the training descends, of each picture, at fixed amounts of noise drawn from `seed`."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from mezzotint import drawing
 from mezzotint.errors import UserError
+from mezzotint.methods import flow as flow_method
 from mezzotint.methods.flow import Drawing, Flow, FlowConfig, _shares
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops import paths
@@ -242,6 +244,41 @@ def test_a_seed_is_one_picture_whatever_the_solver_begins_with() -> None:
 def test_settings_that_exclude_one_another_are_refused(settings: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         FlowConfig(**settings)
+
+
+def test_guidance_needs_pictures_whose_class_was_hidden() -> None:
+    spec = DataSpec(1, 8, 8, classes=("a", "b"))
+    config = FlowConfig(network=UnetConfig(width=8), unlabelled=0.0)
+    with pytest.raises(UserError, match="never trained"):
+        replace(config, drawing=Drawing(guidance=2.0)).build(spec)
+    with pytest.raises(UserError, match="never trained"):
+        config.build(spec).drawing_with(guidance=2.0)
+    assert config.build(spec).drawing_with(steps=3).config.drawing.steps == 3
+
+
+@pytest.mark.parametrize("steps", [1, 7, 999, 1000])
+def test_ddpms_steps_are_each_visited_at_most_once(steps: int) -> None:
+    drawn = Drawing(schedule="ddpm", steps=steps)
+    config = FlowConfig(network=UnetConfig(width=8), path="circle", predicts="noise", most_noise=157.0, drawing=drawn)
+    times = config.build(DataSpec(1, 8, 8))._drawing_times()
+    assert len(times) == steps + 1
+    assert all(later < earlier for earlier, later in pairwise(times))
+    with pytest.raises(ValueError, match="1000"):
+        Drawing(schedule="ddpm", steps=1001)
+
+
+def test_fresh_noise_of_a_picture_is_nobodys_first_noise() -> None:
+    seen: list[list[int]] = []
+    method = by_class(drawing=Drawing(solver="ancestral", steps=3))
+    with pytest.MonkeyPatch.context() as patch:
+        real = flow_method.normal_from_seeds
+        patch.setattr(
+            flow_method, "normal_from_seeds", lambda keys, *shape: seen.append(list(keys)) or real(keys, *shape)
+        )
+        method.generate(list(range(20)), torch.zeros(20, dtype=torch.int64))
+    keys = [key for step in seen for key in step]
+    assert len(seen) == 3
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_way_of_drawing_that_there_is_not_is_refused() -> None:

@@ -16,6 +16,8 @@ from mezzotint.methods.gan import Chance, Gan
 from mezzotint.ops.augment import Looking
 from mezzotint.types import Batch
 
+LOOKING = ("method.looking.probability=0.5", "method.looking.target=0.6")
+
 
 def build(recipe: Any, digits: Dataset) -> Gan:
     torch.manual_seed(0)
@@ -89,6 +91,17 @@ def test_a_probability_without_a_target_stays() -> None:
     assert float(chance.chance) == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("loss", ["non-saturating", "least-squares", "wasserstein", "relativistic"])
+def test_the_overlap_is_told_by_where_each_loss_is_undecided(loss: str, digits: Dataset, make_recipe: Any) -> None:
+    """A discriminator that cannot tell real from drawn pictures is shown no more changes."""
+    gan = build(make_recipe("dcgan", "method.turns=alternating", f"method.loss={loss}", *LOOKING), digits)
+    undecided = {"least-squares": 0.5, "wasserstein": 7.0}.get(loss, 0.0)
+    logits = torch.tensor([undecided - 0.1, undecided + 0.1])
+    gan._note(logits, logits.flip(0))
+    assert gan.chance is not None
+    assert float(gan.chance.signs) == 0
+
+
 def test_a_gan_without_changes_has_no_state_for_them(digits: Dataset, make_recipe: Any) -> None:
     """Snapshots from before there were such changes stay loadable."""
     assert not [k for k in build(make_recipe("dcgan"), digits).state_dict() if "chance" in k]
@@ -155,6 +168,11 @@ def test_an_auxiliary_classifier_learns_the_classes(digits: Dataset, make_recipe
         ("lsgan", "method.auxiliary=1", "needs method.conditional=true"),
         ("r3gan", "method.penalty_every=0", "at least 1"),
         ("r3gan", "method.truncation=-1", "not be negative"),
+        ("progan", "method.generator.grown=0.3", "grow together"),
+        ("progan", "method.generator.grown=0", "share of the training"),
+        ("r3gan", "method.generator.group=48", "does not divide"),
+        ("biggan", "method.generator.attention=16", "no block has maps"),
+        ("biggan", "method.discriminator.attention=16", "no block has maps"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(

@@ -43,6 +43,12 @@ def test_a_class_must_be_told_where_there_are_classes(make_spec):
         network(torch.randn(2, 1, 8, 8), torch.rand(2))
 
 
+@pytest.mark.parametrize("width", [56, 88, 104])
+def test_any_multiple_of_8_attends(width, make_spec):
+    network = UnetConfig(width=width).build(make_spec(16), 0)
+    assert network(torch.randn(1, 1, 16, 16), torch.rand(1)).shape == (1, 1, 16, 16)
+
+
 def test_no_network_can_be_made_of_odd_sizes():
     for odd in ({"width": 12}, {"width": 0}, {"blocks": 0}, {"fold": 0}):
         with pytest.raises(ValueError, match="multiple of 8"):

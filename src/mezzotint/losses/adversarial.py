@@ -33,7 +33,9 @@ class AdversarialLoss:
     discriminator: Callable[[Tensor, Tensor], Tensor]
     scale: Callable[[Tensor, Tensor], Tensor] | None
     relative: bool = False
-    """Whether only differences of logits count: the pair plays, not the picture."""
+    """Whether the pair plays, not the picture."""
+    undecided: float | None = 0.0
+    """The logit of a picture as likely real as drawn; None where only differences of logits mean something."""
 
 
 def _cross_entropy(real: Logits, fake: Logits) -> Logits:
@@ -65,17 +67,19 @@ LOSSES: dict[str, AdversarialLoss] = {
         lambda real, fake: (fake - 1).square() / 2,
         lambda real, fake: (real - 1).square() / 2 + fake.square() / 2,
         None,
+        undecided=0.5,
     ),
     # Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17. The discriminator's derivative is zero below -1.
     "hinge": AdversarialLoss(lambda real, fake: -fake, lambda real, fake: (1 - real).relu() + (1 + fake).relu(), None),
     # Arjovsky et al. 2017, equations 2 and 3.
-    "wasserstein": AdversarialLoss(lambda real, fake: -fake, lambda real, fake: fake - real, _opposite),
+    "wasserstein": AdversarialLoss(lambda real, fake: -fake, lambda real, fake: fake - real, _opposite, undecided=None),
     # Jolicoeur-Martineau 2019, section 4; Huang et al. 2024 (R3GAN), equation 2 with f(t) = -log(1 + exp(-t)).
     "relativistic": AdversarialLoss(
         lambda real, fake: softplus(real - fake),
         lambda real, fake: softplus(fake - real),
         _relativistic_scale,
         relative=True,
+        undecided=None,
     ),
 }
 

@@ -44,13 +44,16 @@ def min_snr_weight(path: Path, predicts: Prediction, t: Tensor, spread: float, m
     return torch.minimum(snr_times_share, most * share.square())
 
 
+DDPM_STEPS = 1000
+
+
 @cache
 def ddpm_ratios() -> Tensor:
     """Noise to picture, sigma/alpha, in each of DDPM's thousand steps, float64.
 
     Ho et al. 2020, section 4: variances beta from 1e-4 to 0.02 in a line, alpha² the product of all 1 - beta.
     """
-    kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+    kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, DDPM_STEPS, dtype=torch.float64), 0)
     return ((1 - kept) / kept).sqrt()
 
 

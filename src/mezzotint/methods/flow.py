@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mezzotint.codec import nearest
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
+from mezzotint.losses.flow import DDPM_STEPS
 from mezzotint.method import Method, MethodConfig
 from mezzotint.networks.dit import DitConfig
 from mezzotint.networks.unet import UnetConfig
@@ -43,8 +44,8 @@ class Drawing:
 
     def __post_init__(self) -> None:
         """Raise ValueError for what nothing can be drawn with."""
-        if self.steps < 1:
-            raise ValueError("drawing takes at least one step")
+        if self.steps < 1 or (self.schedule == "ddpm" and self.steps > DDPM_STEPS):
+            raise ValueError(f"drawing takes at least one step, and the schedule ddpm has {DDPM_STEPS}")
         if not (math.isfinite(self.guidance) and 0 <= self.guidance_from <= self.guidance_to <= 1):
             raise ValueError("guidance must be finite, its interval between 0 and 1")
 
@@ -70,7 +71,7 @@ class FlowConfig(MethodConfig):
     """Bound on the weight of a picture's error, which is the ratio of signal to noise (Hang et al. 2023); none leaves
     all errors of what the network says equal."""
     pairing: bool = False
-    """Pair noise and pictures of a batch so that paths cross less (Tong et al. 2024), each class for itself."""
+    """Pair noise and pictures of a (micro-)batch so that paths cross less (Tong et al. 2024), each class for itself."""
     conditional: bool = True
     """Draw by class, where the data have classes."""
     unlabelled: float = 0.1
@@ -89,8 +90,10 @@ class FlowConfig(MethodConfig):
             raise ValueError("unlabelled is a share, from 0 to below 1")
 
     def build(self, spec: DataSpec) -> "Flow":
-        """The network with fresh weights."""
-        return Flow(self, spec)
+        """The network with fresh weights; raises UserError for guidance from a class that is never left out."""
+        made = Flow(self, spec)
+        made.check_guidance(self.drawing.guidance)
+        return made
 
 
 LOOKS = 4
@@ -196,7 +199,8 @@ class Flow(Method):
         times = self._drawing_times()
 
         def noise(step: int) -> Tensor:
-            keys = [(seed * 1_000_003 + step + 1) % 2**63 for seed in seeds]
+            # Far from the seeds themselves, which are the keys of the first noise.
+            keys = [(2**62 + seed * 1_000_003 + step) % 2**63 for seed in seeds]
             return normal_from_seeds(keys, *self.spec.shape).to(device)
 
         def velocity(x: Tensor, t: float) -> Tensor:
@@ -211,6 +215,7 @@ class Flow(Method):
         """The same network drawing in another way; raises UserError for a way that there is not."""
         if guidance is not None and guidance != 1 and not self.classes:
             raise UserError("guidance is for models that were trained by class")
+        self.check_guidance(1.0 if guidance is None else guidance)
         if solver is not None and solver not in get_args(solvers.SolverName):
             raise UserError(f"there is no solver {solver!r}: {nearest(solver, get_args(solvers.SolverName))}")
         asked = {"solver": solver, "steps": steps, "guidance": guidance}
@@ -222,6 +227,14 @@ class Flow(Method):
         other.config = replace(self.config, drawing=drawing)
         return other
 
+    def check_guidance(self, guidance: float) -> None:
+        """Raise UserError for guidance that there is nothing to depart from."""
+        if guidance != 1 and self.classes and not self.config.unlabelled:
+            raise UserError(
+                "guidance departs from what is said without a class, which is never trained with method.unlabelled=0: "
+                "set that above 0, or guidance (method.drawing.guidance) to 1"
+            )
+
     def _drawing_times(self) -> list[float]:
         d, most = self.config.drawing, self.config.most_noise
         match d.schedule:
@@ -231,7 +244,7 @@ class Flow(Method):
                 return solvers.karras_times(d.steps, self.path, 80.0 if most is None else most)
             case "ddpm":
                 ratios = flow.ddpm_ratios()
-                places = torch.linspace(len(ratios) - 1, 0, d.steps + 1).round().long()[:-1]
+                places = [round(len(ratios) * (1 - i / d.steps)) - 1 for i in range(d.steps)]
                 return [*self.path.time_of(ratios[places]).tolist(), 0.0]
 
     def _guidance_at(self, t: float) -> float:

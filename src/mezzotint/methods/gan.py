@@ -86,6 +86,11 @@ class GanConfig(MethodConfig):
                 f"method.penalty={self.penalty} needs a discriminator without batch norm, since it asks for the slope "
                 "at each picture alone: set method.discriminator.norm=none"
             )
+        if getattr(self.generator, "grown", None) != getattr(self.discriminator, "grown", None):
+            raise UserError(
+                "generator and discriminator grow together: give both a network that grows (kind=progan), and "
+                "method.generator.grown and method.discriminator.grown the same value"
+            )
         if self.auxiliary and not gan.classes:
             raise UserError("method.auxiliary is a classifier: it needs method.conditional=true and data with classes")
         return gan
@@ -116,7 +121,7 @@ class Chance(nn.Module):
 
     @torch.no_grad()
     def note(self, real: Tensor) -> None:
-        """Take in the logits of real pictures, or by how much they exceed those of drawn ones."""
+        """Take in by how much the logits of real pictures exceed what is undecided, or those of drawn ones."""
         self.signs += real.sign().sum()
         self.pictures += len(real)
 
@@ -259,7 +264,7 @@ class Gan(Method):
 
     def _note(self, real: Tensor, fake: Tensor) -> None:
         if self.chance is not None:
-            self.chance.note(real - fake if self.objective.relative else real)
+            self.chance.note(real - (fake if self.objective.undecided is None else self.objective.undecided))
 
     # Losses.
 
@@ -277,7 +282,8 @@ class Gan(Method):
         return Loss(total, parts)
 
     def _discriminator_loss(self, batch: Batch) -> Loss:
-        real, fake, labels = self._pairs(batch)
+        sloped = self.config.slope_penalty and not self.lazy
+        real, fake, labels = self._pairs(batch, self.config.penalty if sloped else "none")
         real_logits, fake_logits, named = self._judge(batch, real, fake, labels)
         self._note(real_logits.detach(), fake_logits.detach())
         total = self.objective.discriminator(real_logits, fake_logits).mean()
@@ -285,7 +291,7 @@ class Gan(Method):
         if self.classifier is not None:
             total = total + named
             parts["classifier"] = named.detach()
-        if self.config.slope_penalty and not self.lazy:
+        if sloped:
             smoothness = self._penalty(batch, real, fake, real_logits, fake_logits, labels)
             total = total + smoothness
             parts["penalty"] = smoothness.detach()
@@ -293,20 +299,21 @@ class Gan(Method):
 
     def _penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for a phase that is rarely due."""
-        real, fake, labels = self._pairs(batch)
         if self.config.penalty == "r1":
+            real, labels = batch.images.detach().requires_grad_(), batch.labels if self.classes else None
             real_logits, _ = self._see(self._look(real, batch, 3), labels)
-            fake_logits = real_logits
+            smoothness = self._penalty(batch, real, real, real_logits, real_logits, labels)
         else:
+            real, fake, labels = self._pairs(batch, self.config.penalty)
             real_logits, fake_logits, _ = self._judge(batch, real, fake, labels)
-        smoothness = self._penalty(batch, real, fake, real_logits, fake_logits, labels)
+            smoothness = self._penalty(batch, real, fake, real_logits, fake_logits, labels)
         return Loss(self.config.penalty_every * smoothness, {"penalty": smoothness.detach()})
 
-    def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor, Labels | None]:
-        """Real and drawn pictures, cut off from the generator; with gradients where a penalty asks for their slope."""
+    def _pairs(self, batch: Batch, kind: str) -> tuple[Tensor, Tensor, Labels | None]:
+        """Real and drawn pictures, cut off from the generator; with gradients where a penalty `kind` asks for them."""
         with torch.no_grad():
             fake, labels = self._draw(batch, stream=0)
-        real, kind = batch.images.detach(), self.config.penalty
+        real = batch.images.detach()
         return real.requires_grad_(kind in ("r1", "r1-r2")), fake.requires_grad_(kind == "r1-r2"), labels
 
     def _together_loss(self, batch: Batch) -> Loss:

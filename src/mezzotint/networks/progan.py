@@ -74,6 +74,11 @@ class ProganGeneratorConfig:
     grown: float = 0.6
     """Progress at which everything is open; as in the discriminator."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a growth that never ends or has no time."""
+        if not 0 < self.grown <= 1:
+            raise ValueError("grown is a share of the training, above 0 and up to 1")
+
     def build(self, spec: DataSpec, latent: int, classes: int) -> "ProganGenerator":
         """A generator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""
         return ProganGenerator(self, spec, latent, classes)
@@ -123,6 +128,11 @@ class ProganDiscriminatorConfig:
     """Progress at which everything is open; as in the generator."""
     deviation: bool = True
     """Show the discriminator how much the pictures of a group differ, which makes each logit depend on its company."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a growth that never ends or has no time."""
+        if not 0 < self.grown <= 1:
+            raise ValueError("grown is a share of the training, above 0 and up to 1")
 
     def build(self, spec: DataSpec, classes: int) -> "ProganDiscriminator":
         """A discriminator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""

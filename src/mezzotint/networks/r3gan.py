@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mezzotint.errors import UserError
 from mezzotint.networks.parts import (
     Conv2d,
     LogitHead,
@@ -53,6 +54,10 @@ class _Branch(nn.Module):
     def __init__(self, width: int, expansion: float, group: int, blocks: int) -> None:
         super().__init__()
         inner = round(width * expansion)
+        if group and inner % group:
+            raise UserError(
+                f"group={group} does not divide the {inner} channels of a branch: set it to a divisor, or 0"
+            )
         mix = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // group) if group else Conv2d(inner, inner, 3, 1, 1)
         layers = [Conv2d(width, inner, 1), mix, Conv2d(inner, width, 1, bias=False)]
         for layer, gain in zip(layers, (GAIN * blocks**-0.25, GAIN * blocks**-0.25, 0.0), strict=True):

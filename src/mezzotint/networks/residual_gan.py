@@ -8,6 +8,7 @@ BigGAN is the same with `orthogonal=True`, `spectral=True`, attention at one sid
 Known by name, for 128×128×3: generator width=96, most=1536, code=128, split=True, attention=64 with latent=120.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mezzotint.errors import UserError
 from mezzotint.networks.normalization import ConditionalNorm
 from mezzotint.networks.parts import Conv2d, LogitHead, MapFromVector, doublings, widened
 from mezzotint.networks.weights import orthogonal, spectrally_normalized
@@ -87,6 +89,11 @@ class _Down(nn.Module):
         return F.avg_pool2d(y, 2) + self.short(F.avg_pool2d(x, 2))
 
 
+def _refuse_missing(attention: int, sides: Sequence[int]) -> None:
+    if attention and attention not in sides:
+        raise UserError(f"no block has maps of side {attention}: set attention to one of {list(sides)}, or 0")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResidualGeneratorConfig:
     """Width of the generator, and what BigGAN adds."""
@@ -119,12 +126,13 @@ class ResidualGenerator(nn.Module):
         self.classes, self.pieces = classes, times + 1 if config.split else 1
         self.piece = latent // self.pieces
         code = config.code if config.code and classes else classes
-        self.code = nn.Embedding(classes, code) if code != classes else None
+        self.code = nn.Embedding(classes, code) if config.code and classes else None
         condition = code + (self.piece if config.split else 0)
         start = latent - self.piece * times if config.split else latent
         self.start = nn.Sequential(nn.Linear(start, widths[0] * side * side), MapFromVector(widths[0], side))
         self.blocks = nn.ModuleList(_Up(a, b, condition) for a, b in pairwise(widths))
         sides = [side * 2 ** (i + 1) for i in range(times)]
+        _refuse_missing(config.attention, sides)
         self.attention = nn.ModuleDict(
             {str(i): Attention(widths[i + 1]) for i, s in enumerate(sides) if s == config.attention}
         )
@@ -183,6 +191,7 @@ class ResidualDiscriminator(nn.Module):
         side, times = doublings(spec)
         widths = [spec.channels, *[min(config.most, config.width * 2**i) for i in range(times)]]
         layers: list[nn.Module] = []
+        _refuse_missing(config.attention, [side * 2**i for i in range(times)])
         for i in range(times):
             layers.append(_Down(widths[i], widths[i + 1], half=True, first=i == 0))
             if side * 2 ** (times - i - 1) == config.attention:

@@ -125,11 +125,11 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Each position looks at all others (Vaswani et al. 2017), in heads of 32 channels; begins as the identity."""
+    """Each position looks at all others (Vaswani et al. 2017), in heads of about 32 channels; at first the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = max(1, width // 32)
+        self.heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
         self.norm = _Norm(width)
         self.ask, self.tell = nn.Linear(width, 3 * width), zeroed(nn.Linear(width, width))
 

@@ -14,11 +14,13 @@ from mezzotint.types import DataSpec
 
 def _players(generator: float, discriminator: float) -> dict[str, Optimizer]:
     """Adam with the short momentum of Radford et al. 2016 at these rates, which fade out at the end."""
+    short = (0.5, 0.999)
+    return {"generator": _adam(generator, short), "discriminator": _adam(discriminator, short)}
 
-    def adam(lr: float) -> Optimizer:
-        return Optimizer(name="adam", lr=lr, betas=(0.5, 0.999), schedule="linear", decay_from=0.7, final=0.1)
 
-    return {"generator": adam(generator), "discriminator": adam(discriminator)}
+def _adam(lr: float, betas: tuple[float, float] = (0.0, 0.9)) -> Optimizer:
+    """Adam at a rate that fades out over the last third."""
+    return Optimizer(name="adam", lr=lr, betas=betas, schedule="linear", decay_from=0.7, final=0.1)
 
 
 def gan_mlp(spec: DataSpec, minutes: float) -> Recipe:
@@ -82,11 +84,6 @@ def dcgan_tutorial(spec: DataSpec, minutes: float) -> Recipe:
         batch=32,
         averaging=Averaging(share=0.05),
     )
-
-
-def _adam(lr: float, betas: tuple[float, float] = (0.0, 0.9), final: float = 0.1) -> Optimizer:
-    """Adam at a rate that fades out over the last third."""
-    return Optimizer(name="adam", lr=lr, betas=betas, schedule="linear", decay_from=0.7, final=final)
 
 
 def lapgan(spec: DataSpec, minutes: float) -> Recipe:
