@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     result = {"whole": whole(), "beside_torchmetrics": {str(d): beside(d, asked.rounds) for d in DIMENSIONS}}
+    result["peak_gflops"] = {"float32": peak(torch.float32), "float64": peak(torch.float64)}
     result["machine"] = machine.facts("torchmetrics", "scipy")
     asked.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
@@ -64,6 +65,17 @@ def whole() -> dict[str, Any]:
         "peak_mb": peak_mb,
         "scores": [name for name in card["scores"] if "[" not in name],
     }
+
+
+def peak(dtype: torch.dtype, side: int = 4096) -> float:
+    """Of plain matrix products, 10⁹ operations a second: what bounds both sides' distances."""
+    a = torch.randn(side, side, dtype=dtype)
+    seconds: list[float] = []
+    for _ in range(4):
+        begun = time.monotonic()
+        a @ a
+        seconds.append(time.monotonic() - begun)
+    return round(2 * side**3 / min(seconds) / 1e9, 1)
 
 
 DRAW = f"""

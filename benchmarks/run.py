@@ -30,6 +30,8 @@ def main() -> None:
     league("cnn", [1, 3, 10], seeds=3)
     for recipe, minutes in MINUTES.items():
         league(recipe, [minutes], seeds=1, features=RULER)
+    rulers = [f"vicreg={RUNS / 'vicreg-5' / 'vicreg-0'}", f"cnn={RULER}"]
+    script("neighbors.py", *rulers, "--out", str(RESULTS / "neighbors.json"))
     script("tables.py")
 
 

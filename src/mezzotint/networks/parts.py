@@ -203,7 +203,7 @@ class Condition(nn.Module):
 def attended(asked: Float[Tensor, "n length three_c"], heads: int) -> Float[Tensor, "n length c"]:
     """What each position gathers from all others, from queries, keys and values (Vaswani et al. 2017, equation 1).
 
-    On a CPU torch's fused kernel goes backward several times slower than the plain products do.
+    On a CPU torch's fused kernel is slow backward; plain products take its place there.
     """
     n, length, width = asked.shape
     size = width // 3 // heads
