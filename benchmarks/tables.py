@@ -198,11 +198,12 @@ def frechet() -> list[str]:
 def bounds(peak: dict[str, float]) -> str:
     """What the distances of 10,000 pictures at 2,048 features cost at the least, by the peak of matrix products."""
     n, d = 10_000, 2048
-    covariances, kernels = (2 * n * d**2 / peak["float64"] / 1e9, 4 * n**2 * d / peak["float32"] / 1e9)
-    return f"""At the peak of matrix products ({peak["float64"]:.0f} GFLOP/s in float64, {peak["float32"]:.0f} in float32) the
-two covariances of 10,000 pictures at 2,048 features take {covariances:.1f} s, half of the products saved by symmetry, before
-any eigenvalue. The kernel distance takes three tables, two of them symmetric: {kernels:.1f} s in float32. Only another
-estimate can be faster than that (random subsets, lower precision)."""
+    single, double = peak["float32"], peak["float64"]
+    covariances, kernels = 2 * n * d**2 / double / 1e9, 4 * n**2 * d / single / 1e9
+    return f"""At the peak of matrix products ({double:.0f} GFLOP/s in float64, {single:.0f} in float32) the
+two covariances of 10,000 pictures at 2,048 features take {covariances:.1f} s, half of the products saved by symmetry,
+before any eigenvalue. The kernel distance takes three tables, two of them symmetric: {kernels:.1f} s in float32.
+Only another estimate can be faster than that (random subsets, lower precision)."""
 
 
 def measuring() -> list[str]:
