@@ -65,19 +65,24 @@ def _convolution(inputs: int, outputs: int, kernel: int = 3, gain: float = 2**0.
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProganGeneratorConfig:
-    """Width of the generator, and by when it is grown."""
+class _Growth:
+    """Width of either network, and by when it is grown."""
 
     width: int = 32
-    """Channels of the last stage, twice as many in the one before and so on up to `most`."""
+    """Channels of the stage next to the pixels, twice as many in the one beyond and so on up to `most`."""
     most: int = 128
     grown: float = 0.6
-    """Progress at which everything is open; as in the discriminator."""
+    """Progress at which everything is open; the same in both networks."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a growth that never ends or has no time."""
         if not 0 < self.grown <= 1:
             raise ValueError("grown is a share of the training, above 0 and up to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProganGeneratorConfig(_Growth):
+    """Width of the generator, and by when it is grown."""
 
     def build(self, spec: DataSpec, latent: int, classes: int) -> "ProganGenerator":
         """A generator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""
@@ -118,21 +123,11 @@ class ProganGenerator(_Growing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProganDiscriminatorConfig:
+class ProganDiscriminatorConfig(_Growth):
     """Width of the discriminator, and by when it is grown."""
 
-    width: int = 32
-    """Channels of the first stage, twice as many in the next and so on up to `most`."""
-    most: int = 128
-    grown: float = 0.6
-    """Progress at which everything is open; as in the generator."""
     deviation: bool = True
     """Show the discriminator how much the pictures of a group differ, which makes each logit depend on its company."""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a growth that never ends or has no time."""
-        if not 0 < self.grown <= 1:
-            raise ValueError("grown is a share of the training, above 0 and up to 1")
 
     def build(self, spec: DataSpec, classes: int) -> "ProganDiscriminator":
         """A discriminator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""

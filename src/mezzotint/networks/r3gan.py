@@ -84,11 +84,11 @@ class _Resize(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class R3ganGeneratorConfig:
-    """Width and depth of the generator; each stage has twice the side of the one before."""
+class _Size:
+    """Width and depth of either network of the mirrored pair."""
 
     width: int = 64
-    """Channels of the last stage, twice as many in the one before and so on up to `most`."""
+    """Channels of the stage next to the pixels, twice as many in the one beyond and so on up to `most`."""
     most: int = 128
     blocks: int = 1
     """Residual blocks a stage."""
@@ -97,7 +97,12 @@ class R3ganGeneratorConfig:
     group: int = 0
     """Channels of each group of the 3×3 convolutions; 0 is dense."""
     coarse: bool = True
-    """Let the last stage work at half the side, and paint by a transposed convolution of stride 2."""
+    """Let the stage next to the pixels work at half the side, behind a convolution of stride 2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class R3ganGeneratorConfig(_Size):
+    """Width and depth of the generator; each stage has twice the side of the one before."""
 
     def build(self, spec: DataSpec, latent: int, classes: int) -> "R3ganGenerator":
         """A generator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""
@@ -142,15 +147,8 @@ class R3ganGenerator(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class R3ganDiscriminatorConfig:
-    """Width and depth of the discriminator, as of the generator."""
-
-    width: int = 64
-    most: int = 128
-    blocks: int = 1
-    expansion: float = 1.0
-    group: int = 0
-    coarse: bool = True
+class R3ganDiscriminatorConfig(_Size):
+    """Width and depth of the discriminator; each stage has half the side of the one before."""
 
     def build(self, spec: DataSpec, classes: int) -> "R3ganDiscriminator":
         """A discriminator of pictures of `spec`; raises UserError for sides that cannot be made by doubling."""
