@@ -36,6 +36,10 @@ RECIPES: dict[str, Entry] = {
     "ddpm": Entry("flow", "draw pictures: diffusion that predicts the noise", "0.7 to 5.3 M"),
     "edm": Entry("flow", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
     "flow": Entry("flow", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
+    "flow-color": Entry("flow", "color grey pictures: flow matching", "0.7 to 5.3 M"),
+    "flow-fast": Entry("flow", "draw pictures in one to four steps, by class: a distilled flow", "1.4 to 10.6 M"),
+    "flow-inpaint": Entry("flow", "fill holes in pictures: flow matching", "0.7 to 5.3 M"),
+    "flow-upscale": Entry("flow", "enlarge pictures: flow matching", "0.7 to 5.3 M"),
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
     "lapgan": Entry("gan", "draw pictures by class: a pyramid of GANs", "0.9 M"),
     "lsgan": Entry("gan", "draw pictures: convolutional GAN with least squares", "0.9 M"),
@@ -79,10 +83,12 @@ def kinds() -> codec.Kinds:
     from mezzotint.method import MethodConfig
     from mezzotint.methods.classifier import ClassifierConfig
     from mezzotint.methods.cogan import CoganConfig
+    from mezzotint.methods.fast import FastConfig
     from mezzotint.methods.flow import FlowConfig
     from mezzotint.methods.gan import GanConfig
     from mezzotint.methods.lapgan import LapganConfig
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vicreg import VicregConfig
 
-    return {MethodConfig: (ClassifierConfig, CoganConfig, FlowConfig, GanConfig, LapganConfig, VaeConfig, VicregConfig)}
+    generators = (CoganConfig, FastConfig, FlowConfig, GanConfig, LapganConfig, VaeConfig)
+    return {MethodConfig: (ClassifierConfig, *generators, VicregConfig)}

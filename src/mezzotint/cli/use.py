@@ -9,6 +9,11 @@ from cyclopts import Parameter
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from mezzotint.data.decode import Pixels
     from mezzotint.model import Model
     from mezzotint.types import Images
 
@@ -54,12 +59,12 @@ def generate(
 
     if count < 1:
         raise UserError("--count must be at least 1")
-    _check_out(out)
+    check_out(out)
     model = load(run)
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     images = model.generate(range(seed, seed + count), named, solver=solver, steps=steps, guidance=guidance)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
-    _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
+    write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
     print(f"{count} pictures in {out}")
 
 
@@ -96,7 +101,7 @@ def classify(
     if not pictures:
         raise UserError("classify takes at least one picture")
     model = load(run)
-    probabilities = model.classify(_read(model, pictures))
+    probabilities = model.classify(read(model, pictures))
     for path, row in zip(pictures, probabilities.tolist(), strict=True):
         ranked = sorted(zip(model.spec.classes, row, strict=True), key=lambda pair: -pair[1])
         if as_json:
@@ -128,18 +133,18 @@ def reconstruct(
 
     if not pictures:
         raise UserError("reconstruct takes at least one picture")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    images = _read(model, pictures)
+    images = read(model, pictures)
     again = model.reconstruct(images, classes)
     if out.suffix == ".png":
-        _write(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
+        write(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
     else:
-        _write(again, out, _names(pictures), None, model)
+        write(again, out, names_of(pictures), None, model)
     print(f"{len(pictures)} reconstructions in {out}")
 
 
-def _names(pictures: tuple[Path, ...]) -> list[str]:
+def names_of(pictures: tuple[Path, ...]) -> list[str]:
     """Stems for files, numbered where two are the same."""
     stems = [p.stem for p in pictures]
     return stems if len(set(stems)) == len(stems) else [f"{i:03d}-{stem}" for i, stem in enumerate(stems)]
@@ -155,12 +160,12 @@ def interpolate(
     classes: Classes = (),
     out: Path = Path("interpolation.png"),
 ) -> None:
-    """Walk from one picture to another through the model's latent space.
+    """Walk from one picture to another through the model's latent space, or through the noise that they come from.
 
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae).
+        A run's folder or a model's; it must be able to encode (vae) or to go to noise and back (flow, edm, ddpm).
     first:
         The picture to begin with.
     second:
@@ -168,7 +173,7 @@ def interpolate(
     steps:
         Pictures of the walk, both ends included.
     classes:
-        The class of both, for a model trained by class.
+        The class of both, or of each, for a model trained by class.
     out:
         A .png (one row), a .npz or a folder.
     """
@@ -176,15 +181,15 @@ def interpolate(
 
     if steps < 2:
         raise UserError("--steps must be at least 2")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    ends = _read(model, (first, second))
+    ends = read(model, (first, second))
     images = model.interpolate(ends[:1], ends[1:], steps, classes)
-    _write(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
+    write(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
     print(f"{steps} pictures in {out}")
 
 
-def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
+def read(model: "Model", paths: tuple[Path, ...]) -> "Images":
     """Files in the shape that the model was trained on."""
     from mezzotint.data import pictures
 
@@ -192,7 +197,7 @@ def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
     return pictures.to_float(pictures.read_pictures(paths, spec.height, spec.channels, model.recipe.data.crop))
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse before the work what could not be written after it."""
     if out.suffix in (".png", ".npz"):
         return
@@ -202,23 +207,39 @@ def _check_out(out: Path) -> None:
         raise UserError(f"the folder {out} is not empty; name a new one with --out")
 
 
-def _write(
+def write(
     images: "Images", out: Path, names: list[str], classes: list[str] | None, model: "Model", columns: int | None = None
 ) -> None:
+    """Pictures to a sheet, an array file or a folder, as `out` says."""
     import numpy as np
 
     from mezzotint.data import pictures
 
-    pixels = pictures.to_uint8(images)
+    labels: dict[str, np.ndarray] = {}
+    if classes is not None:
+        labels["labels"] = np.array([model.spec.classes.index(c) for c in classes])
+        labels["classes"] = np.array(model.spec.classes)
+    write_pixels(pictures.to_uint8(images), out, names, labels, columns)
+
+
+def write_pixels(
+    pixels: "Pixels",
+    out: Path,
+    names: list[str],
+    labels: "Mapping[str, np.ndarray] | None" = None,
+    columns: int | None = None,
+) -> None:
+    """Bytes, n h w c, to a sheet, an array file or a folder, as `out` says."""
+    import numpy as np
+
+    from mezzotint.data import pictures
+
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
         pictures.save_png(out, pictures.enlarged(pictures.grid(pixels, columns), 480))
     elif out.suffix == ".npz":
         new = out.with_name(f".{out.name}.new.npz")
-        arrays = {"images": pixels}
-        if classes is not None:
-            arrays["labels"] = np.array([model.spec.classes.index(c) for c in classes])
-            arrays["classes"] = np.array(model.spec.classes)
+        arrays = {"images": pixels, **(labels or {})}
         try:
             np.savez_compressed(new, allow_pickle=False, **arrays)
             new.replace(out)

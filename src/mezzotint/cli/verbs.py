@@ -3,6 +3,7 @@
 from cyclopts import App
 
 from mezzotint.cli import judge, look, make, use
+from mezzotint.cli.edit import edit
 
 app = App(
     name="mezzotint",
@@ -27,3 +28,4 @@ for verb in (
     look.board,
 ):
     app.command(verb)
+app.command(edit)

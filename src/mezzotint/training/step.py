@@ -38,9 +38,10 @@ class Stepper:
         parts: dict[str, Tensor] = {}
         refusals: list[Refusal] = []
         state.method.train()
-        due = [state.step % phase.every == 0 for phase in state.method.phases]
-        for number, phase in enumerate(state.method.phases):
-            if due[number]:
+        lasting = [(number, phase) for number, phase in enumerate(state.method.phases) if phase.lasts(progress)]
+        due = [state.step % phase.every == 0 for _, phase in lasting]
+        for is_due, (number, phase) in zip(due, lasting, strict=True):
+            if is_due:
                 key = _key(recipe.seed, state.images, number)
                 values, refusal = self._turn(phase, Batch(images, labels, progress, key), progress)
                 parts.update(values)
@@ -70,7 +71,8 @@ class Stepper:
             if recipe.clip_norm > 0:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
             for name in phase.trains:
-                optimizers.set_rate(self.state.optimizers[name], recipe.optimizers[name], progress)
+                own = phase.own_progress(progress)
+                optimizers.set_rate(self.state.optimizers[name], recipe.optimizers[name], own)
                 self.state.optimizers[name].step()
             method.after_step(phase.name)
         else:
