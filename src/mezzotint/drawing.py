@@ -14,7 +14,7 @@ from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.scorecard import ScoreCard
-from mezzotint.types import Encodes, Generates, Images, Labels
+from mezzotint.types import Encodes, Generates, Images, Labels, Redraws
 
 CHUNK = 50
 """Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
@@ -100,7 +100,10 @@ def grid_columns(method: Method) -> int:
 
 
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
-    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`."""
+    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`.
+
+    `redrawn` has pictures, what was given of them, and what was drawn from that.
+    """
     sheets: dict[str, pictures.Pixels] = {}
     split = card.protocol["split"]
     if isinstance(method, Encodes):
@@ -109,6 +112,11 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
             again = method.decode(method.encode(images, labels), labels)
         pairs = pictures.to_uint8(torch.cat([images, again]))
         sheets["reconstructions"] = pictures.grid(pairs, len(images))
+    if isinstance(method, Redraws) and method.beside:
+        images, labels = next(ordered(dataset, split, 16, device_of(method)))
+        with using(method):
+            rows = torch.cat([images, *method.redrawn(images, labels, FIRST_SEED)])
+        sheets["redrawn"] = pictures.grid(pictures.to_uint8(rows), len(images))
     if card.mistakes:
         rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
         sheets["mistakes"] = pictures.grid(dataset.images[rows], 8)

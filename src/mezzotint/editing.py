@@ -34,8 +34,7 @@ class Holed:
 
 
 def own_pixels(path: Path, spec: DataSpec) -> Pixels:
-    """The picture in its own size, h w c, with the model's channels; raises UserError for one in color where it has
-    none."""
+    """The picture in its own size, h w c, in grey or color as the model's; raises UserError for colors it has not."""
     if not path.is_file():
         raise UserError(f"there is no picture {path}")
     try:
@@ -64,14 +63,15 @@ def with_mask(picture: Path, mask: Path, spec: DataSpec, hole: str = "white") ->
     found = shades >= 128 if hole == "white" else shades < 128
     if not found.any():
         raise UserError(
-            f"the mask {mask} has no hole, which must be {hole}; the other way round say --hole {_other(hole)}"
+            f"the mask {mask} has no hole, which must be {hole}; the other way round say --hole {other(hole)}"
         )
     if found.all():
         raise UserError(f"the mask {mask} is all hole ({hole}): nothing of the picture would stay")
     return Holed(pixels, found)
 
 
-def _other(color: str) -> str:
+def other(color: str) -> str:
+    """The other color of a mask."""
     return "black" if color == "white" else "white"
 
 
@@ -90,7 +90,7 @@ def with_margins(picture: Path, spec: DataSpec, left: int, right: int, top: int,
 def completed(model: Model, holed: Holed, seeds: list[int], classes: tuple[str, ...] = ()) -> Pixels:
     """A candidate for each seed, n h w c; outside the hole the picture's own bytes.
 
-    A picture of another size than the model's is shrunk or enlarged for it, and what was drawn in the hole brought back.
+    A picture of another size than the model's is shrunk or enlarged for it, and what was drawn is brought back.
     Raises UserError where the proportions are not the model's.
     """
     height, width = holed.hole.shape

@@ -31,6 +31,7 @@ from mezzotint.types import (
     HasLikelihood,
     Images,
     Labels,
+    Redraws,
 )
 
 QUICK, USUAL = 2_000, 10_000
@@ -41,6 +42,8 @@ DENSITIES = 200
 """Pictures whose density is estimated where a method knows it by solving an equation: each costs as much as drawing
 many."""
 DENSITY_STEPS = 16
+REDRAWN = 500
+"""Pictures of which a part is given, for the rest to be drawn."""
 GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
 NEIGHBORS = 5
@@ -186,6 +189,8 @@ def measure(
             _likelihood(method, dataset, split, seed, card)
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
+        if isinstance(method, Redraws) and method.beside:
+            _redrawing(method, dataset, split, seed, card)
         if isinstance(method, FlowsBack) and thorough:
             _density(method, dataset, split, seed, card)
     if isinstance(method, Generates):
@@ -289,6 +294,23 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
         card.answers[name] = torch.cat(values)
         card.scores[name] = mean(card.answers[name])
     card.protocol["quantization"] = QUANTIZATION
+
+
+def _redrawing(method: Any, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+    """How near pictures come to themselves when a part of each is given, by the one number that one drawing has."""
+    found: dict[str, list[Tensor]] = {"redrawn_psnr": [], "redrawn_ssim": []}
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), REDRAWN)):
+        _, again = method.redrawn(images, labels, (seed + 1) * FIRST_SEED + i * CHUNK)
+        again = pictures.to_float(pictures.to_uint8(again))
+        found["redrawn_psnr"].append(distortion.psnr(again, images.cpu()))
+        found["redrawn_ssim"].append(distortion.ssim(again, images.cpu()))
+    for name, values in found.items():
+        finite = torch.cat(values)
+        finite = finite[finite.isfinite()]  # of a picture without a hole
+        if len(finite):
+            card.scores[name] = mean(finite)
+    count = min(REDRAWN, len(dataset.splits[split]))
+    card.protocol["redrawn"] = f"{count} pictures, {method.config.given} given as in training"
 
 
 def _generation(

@@ -33,6 +33,7 @@ BEARING: dict[str, tuple[str, ...]] = {
     "ssim": _PIXELS,
     "classification_accuracy_score": ("cas", "quantization"),
     "neighbor_accuracy": ("neighbors_among",),
+    **dict.fromkeys(("redrawn_psnr", "redrawn_ssim"), ("redrawn", "quantization")),
     **dict.fromkeys(("frechet", "frechet_infinity", "frechet_spatial", "frechet_within_classes", "kid"), _DRAWN),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _DRAWN),
 }

@@ -188,6 +188,18 @@ class FlowsBack(Protocol):
 
 
 @runtime_checkable
+class Redraws(Protocol):
+    """Draws pictures from what is left of them, if it was trained so."""
+
+    beside: int
+    """Channels of what is left; 0 for a model that was not."""
+
+    def redrawn(self, images: Images, labels: Labels | None, seed: int) -> tuple[Images, Images]:
+        """What is left of pictures, lost as in training, and the pictures drawn from that."""
+        ...
+
+
+@runtime_checkable
 class Edits(Protocol):
     """Changes pictures by what it knows of pictures. Seeds decide what is drawn anew; without labels, of any class."""
 

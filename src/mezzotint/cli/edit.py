@@ -64,9 +64,7 @@ def inpaint(
     _complete(model, holed, classes, count, seed, out)
     print(f"hole ({hole}): {holed.share:.1%} of the picture; {count} in {out}")
     if holed.share > editing.MOSTLY:
-        print(
-            f"note: that is most of it; if the hole is the other color, say --hole {'black' if hole == 'white' else 'white'}"
-        )
+        print(f"note: that is most of it; if the hole is the other color, say --hole {editing.other(hole)}")
 
 
 @edit.command

@@ -178,17 +178,19 @@ class Flow(Method):
         return torch.where(hidden, self.classes, batch.labels)
 
     def _given_to_train_with(self, batch: Batch) -> Tensor:
-        """What is left of each picture: holes of all kinds, or what the settings name; of some pictures nothing."""
-        n, (_, height, width) = len(batch), self.spec.shape
-        if isinstance(self.config.given, Holes):
-            numbers = torch.special.ndtr(batch.normal(degrade.HOLE_NUMBERS, stream=3))
-            hole = degrade.holes(numbers, torch.special.ndtr(batch.normal(height, width, stream=4)))
-            given = self.beside_of(batch.images, 1 - hole)
-        else:
-            assert self.config.given is not None
-            given = self.beside_of(self.config.given(batch.images))
+        """What is left of each picture; of some pictures nothing."""
         kept = torch.special.ndtr(batch.normal(1, 1, 1, stream=5)) >= self.config.hidden
-        return given * kept.view(n, 1, 1, 1)
+        return self._given_of(batch) * kept
+
+    def _given_of(self, batch: Batch) -> Tensor:
+        """What is left of each picture: all but holes of many kinds, or what the settings name."""
+        if not isinstance(self.config.given, Holes):
+            assert self.config.given is not None
+            return self.beside_of(self.config.given(batch.images))
+        _, height, width = self.spec.shape
+        numbers = torch.special.ndtr(batch.normal(degrade.HOLE_NUMBERS, stream=3))
+        hole = degrade.holes(numbers, torch.special.ndtr(batch.normal(height, width, stream=4)))
+        return self.beside_of(batch.images, 1 - hole)
 
     def beside_of(self, seen: Tensor, known: Tensor | None = None) -> Tensor:
         """What the network is shown of `seen`: enlarged to the picture's size, and where it is known (n 1 h w)."""
@@ -376,6 +378,14 @@ class Flow(Method):
             guided, self.path, first, seen, degrade, times, noise, spread=c.spread, returns=RETURNS
         )
         return drawn.clamp(-1, 1)
+
+    def redrawn(self, images: Images, labels: Labels | None, seed: int) -> tuple[Images, Images]:
+        """What is left of pictures, lost as in training, and the pictures drawn from that, of a model given a part."""
+        given, seeds = self._given_of(Batch(images, labels, seed=seed)), [seed + i for i in range(len(images))]
+        drawn = self._shown(given).generate(seeds, labels)
+        if isinstance(self.config.given, Holes):
+            drawn = torch.where(given[:, -1:] > 0, images, drawn)
+        return given[:, :-1].expand(-1, self.spec.channels, -1, -1), drawn
 
     def vary(self, images: Images, strength: float, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """Pictures like these (Meng et al. 2022, SDEdit): mixed with noise to the level `strength`, and drawn again."""

@@ -62,8 +62,8 @@ class Blurred:
         return disturb.blurred(images, self.deviation)
 
 
-KINDS = 6
-"""Of holes: box, half, strokes, scattered pixels, frame, everything."""
+KINDS = 5
+"""Of holes: box, half, strokes, scattered pixels, frame."""
 HOLE_NUMBERS = 2 + 4 * 6
 """Uniform numbers that the shape of a hole is made of."""
 STROKES = 6
@@ -73,7 +73,7 @@ def holes(shape: Float[Tensor, "n numbers"], pixels: Float[Tensor, "n h w"]) -> 
     """A hole for each picture, 1 where something is missing, of a kind and place that uniform numbers decide.
 
     A box of up to 0.7 of either side, up to 0.7 of the picture on one side, one to six strokes, 20 to 95 % scattered
-    pixels, all but a box, or everything.
+    pixels, or all but a box.
     """
     n, height, width = pixels.shape
     kind, amount, rest = (shape[:, 0] * KINDS).long().clamp(max=KINDS - 1), shape[:, 1, None, None], shape[:, 2:]
@@ -87,8 +87,7 @@ def holes(shape: Float[Tensor, "n numbers"], pixels: Float[Tensor, "n h w"]) -> 
     across = torch.where(side < 2, y, x)
     half = torch.where(side % 2 == 0, across, 1 - across) < 0.3 + 0.4 * amount
     scattered = pixels < 0.2 + 0.75 * amount
-    everything = torch.ones_like(scattered)
-    choices = torch.stack([box, half, _strokes(rest, amount, y, x), scattered, ~box, everything], 1)
+    choices = torch.stack([box, half, _strokes(rest, amount, y, x), scattered, ~box], 1)
     return choices[torch.arange(n, device=pixels.device), kind][:, None].to(pixels.dtype)
 
 
