@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import edit, judge, look, make, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -29,6 +29,11 @@ FLAGS = {
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
+    edit.inpaint: "run picture mask hole classes count seed out",
+    edit.outpaint: "run picture left right top bottom classes count seed out",
+    edit.vary: "run pictures strength classes count seed out",
+    edit.move: "run pictures classes to strength out",
+    edit.restore: "run pictures blur down grey classes count seed out",
 }
 
 

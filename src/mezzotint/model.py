@@ -33,7 +33,7 @@ from mezzotint.types import (
 )
 
 Ability = TypeVar("Ability")
-EDITED = 8
+EDITED = 4
 """Pictures that are edited in one pass."""
 
 
