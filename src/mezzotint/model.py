@@ -168,12 +168,10 @@ class Model:
 
     def _walk(self, first: Tensor, second: Tensor, steps: int, classes: Sequence[str] | None) -> Tensor:
         method = self._require(Edits, "edit")
-        ends = [None, None]
-        if classes:
-            ends = list(self._labels([classes[0], classes[-1]], 2).split(1))
+        ours, theirs = self._labels([classes[0], classes[-1]], 2).split(1) if classes else (None, None)
         with drawing.using(self.method):
             shares = torch.linspace(0, 1, steps).tolist()
-            return method.walk(self._fitting(first), self._fitting(second), shares, *ends)
+            return method.walk(self._fitting(first), self._fitting(second), shares, ours, theirs)
 
     # Editing.
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mezzotint import api
+from mezzotint.methods import flow
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("method.network.width=8", "method.drawing.steps=2", "milestones=0", "batch=32")
@@ -22,6 +23,13 @@ def flows(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Path:
     for recipe, name in (("flow", "flow"), ("flow-inpaint", "inpaint")):
         api.train(recipe, "digits", images=256, out=place / name, settings=(*SMALL, *FIXED))
     return place
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing in steps is the same work again and again."""
+    monkeypatch.setattr(flow, "STEPS_OF_RESTORING", 2)
+    monkeypatch.setattr(flow, "RETURNS", 2)
 
 
 @pytest.fixture
@@ -94,17 +102,17 @@ def test_outpaint_keeps_the_picture_in_its_place(say: Say, flows: Path, files: P
 
 
 def test_vary_move_restore_and_interpolate(say: Say, flows: Path, files: Path) -> None:
-    flow = flows / "flow"
-    say("edit", "vary", flow, "small.png", "large.png", "--count", 2, "--out", "varied")
+    model = flows / "flow"
+    say("edit", "vary", model, "small.png", "large.png", "--count", 2, "--out", "varied")
     names = ["large-0", "large-1", "small-0", "small-1"]
     assert sorted(p.stem for p in Path("varied").iterdir()) == names
-    say("edit", "vary", flow, "small.png", "--strength", 0.01, "--out", "same.npz")
+    say("edit", "vary", model, "small.png", "--strength", 0.01, "--out", "same.npz")
     with np.load("same.npz") as arrays:
         assert np.abs(arrays["images"][0, :, :, 0].astype(int) - pixels("small.png")).max() < 30
-    say("edit", "move", flow, "small.png", "--classes", 3, "--to", 4, "--out", "moved.png")
-    say("edit", "restore", flow, "half.png", "--down", 2, "--count", 2, "--out", "up.png")
-    say("edit", "restore", flow, "small.png", "--blur", 1.5, "--out", "sharp.png")
-    say("edit", "interpolate", flow, "small.png", "large.png", "--classes", 3, 4, "--steps", 3, "--out", "walk.npz")
+    say("edit", "move", model, "small.png", "--classes", 3, "--to", 4, "--out", "moved.png")
+    say("edit", "restore", model, "half.png", "--down", 2, "--count", 2, "--out", "up.png")
+    say("edit", "restore", model, "small.png", "--blur", 1.5, "--out", "sharp.png")
+    say("edit", "interpolate", model, "small.png", "large.png", "--classes", 3, 4, "--steps", 3, "--out", "walk.npz")
     with np.load("walk.npz") as walk:
         assert walk["images"].shape == (3, 8, 8, 1)
         assert np.abs(walk["images"][0, :, :, 0].astype(int) - pixels("small.png")).mean() < 30
