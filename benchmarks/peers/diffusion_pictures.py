@@ -2,9 +2,9 @@
 
 `--who diffusers` follows the unconditional training example of diffusers (AdamW at 1e-4, cosine rate, batch 16, average
 of the weights with inverse decay), its network scaled to 28×28 pictures: three stages of 64, 128 and 128 channels
-instead of six of 128 to 512. `--who lucidrains` is denoising-diffusion-pytorch's Trainer as its readme calls it (Adam at 8e-5,
-batch 16, two accumulated, average of 0.995), with stages of 64, 128 and 256 channels. Both draw with 50 steps of DDIM,
-since a thousand would take days on a CPU. Reading the data and drawing are not counted into the minutes.
+instead of six of 128 to 512. `--who lucidrains` is denoising-diffusion-pytorch's Trainer as its readme calls it (Adam
+at 8e-5, batch 16, two accumulated, average of 0.995), with stages of 64, 128 and 256 channels. Both draw with 50 steps
+of DDIM, since a thousand would take days on a CPU. Reading the data and drawing are not counted into the minutes.
 """
 
 import argparse
