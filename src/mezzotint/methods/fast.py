@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mezzotint.errors import UserError
 from mezzotint.method import Method, MethodConfig
-from mezzotint.methods.flow import Drawing, FlowConfig
+from mezzotint.methods.flow import Drawing, FlowConfig, halves
 from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase
 
@@ -181,9 +181,10 @@ class Fast(Method):
             labels = torch.tensor([s % self.classes for s in seeds], device=device)
         x = normal_from_seeds(seeds, *self.spec.shape).to(device)
         stride = torch.full((len(x),), self.config.all_steps[::-1].index(steps), device=device)
-        for i in range(steps):
-            start = torch.full((len(x), 1, 1, 1), 1 - i / steps, dtype=x.dtype, device=device)
-            x = x - self._said(x, start, stride, labels if self.classes else None) / steps
+        with torch.autocast(device.type, torch.bfloat16, enabled=halves(self.config.drawing.precision, device)):
+            for i in range(steps):
+                start = torch.full((len(x), 1, 1, 1), 1 - i / steps, dtype=x.dtype, device=device)
+                x = x - self._said(x, start, stride, labels if self.classes else None) / steps
         return x.clamp(-1, 1)
 
     def drawing_with(

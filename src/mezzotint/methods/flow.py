@@ -44,6 +44,8 @@ class Drawing:
     """Least noise level, sigma/(alpha + sigma), at which to guide (Kynkäänniemi et al. 2024)."""
     guidance_to: float = 1.0
     """Greatest noise level at which to guide."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Of the network's arithmetic; none is bf16 where the machine multiplies in it."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what nothing can be drawn with."""
@@ -252,8 +254,18 @@ class Flow(Method):
 
     def _solved(self, first: Tensor, times: list[float], seeds: Sequence[int], labels: Labels | None) -> Images:
         """The pictures that `first` moves to along `times`, as the settings of drawing ask."""
-        guided, noise = self._guided(labels), self._fresh_noise(seeds, first)
+        guided, noise = self._quick(self._guided(labels), first), self._fresh_noise(seeds, first)
         return solvers.solve(self.config.drawing.solver, guided, self.path, first, times, noise).clamp(-1, 1)
+
+    def _quick(self, velocity: solvers.Velocity, like: Tensor) -> solvers.Velocity:
+        """The same in the precision of drawing."""
+        halved = halves(self.config.drawing.precision, like.device)
+
+        def quick(x: Tensor, t: float) -> Tensor:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=halved):
+                return velocity(x, t)
+
+        return quick
 
     def _guided(self, labels: Labels | None) -> solvers.Velocity:
         """The velocity of drawing; pictures of any class, which are not guided, have the label that means none."""
@@ -373,7 +385,7 @@ class Flow(Method):
             return self._shown(self.beside_of(seen)).generate(seeds, labels)
         times = self.drawing_with(steps=STEPS_OF_RESTORING)._drawing_times()
         first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(seen)
-        guided, noise, c = self._guided(labels), self._fresh_noise(seeds, first), self.config
+        guided, noise, c = self._quick(self._guided(labels), first), self._fresh_noise(seeds, first), self.config
         drawn = editing.restored(
             guided, self.path, first, seen, degrade, times, noise, spread=c.spread, returns=RETURNS
         )
@@ -455,6 +467,18 @@ class Flow(Method):
         probe = Batch(images, labels, seed=seed).normal(*self.spec.shape).sign()
         end, change = flow.transported(lambda x, t: self.velocity(x, t, given), images, probe, times)
         return flow.normal_log_density(end, self._most_sigma(times[-1])) + change
+
+
+def halves(precision: Literal["fp32", "bf16"] | None, device: torch.device) -> bool:
+    """Whether to draw in bf16: where it is asked for, or left to the machine and multiplied in there."""
+    return precision == "bf16" or (precision is None and _multiplies_bf16(device))
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    """Whether there are instructions for it: without them it is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
 
 
 def _shares(batch: Batch) -> Tensor:
