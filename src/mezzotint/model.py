@@ -198,7 +198,7 @@ class Model:
     ) -> Images:
         """Pictures of which `degrade` would make `seen`, n c' h' w': a linear function, such as those in `ops.degrade`.
 
-        A model that was trained to be given what `degrade` leaves draws at once; any other is led there.
+        A model that was trained to be given what `degrade` leaves needs fewer looks for it than any other.
         """
         method, nothing = self._require(Edits, "edit"), torch.zeros(1, *self.spec.shape)
         if degrade(nothing).shape[1:] != seen.shape[1:]:

@@ -28,8 +28,8 @@ def flows(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Path:
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing in steps is the same work again and again."""
-    monkeypatch.setattr(flow, "STEPS_OF_RESTORING", 2)
-    monkeypatch.setattr(flow, "RETURNS", 2)
+    monkeypatch.setattr(flow, "STEPS_OF_RESTORING", (2, 2))
+    monkeypatch.setattr(flow, "STEPS_WHEN_TRAINED", (2, 2))
 
 
 @pytest.fixture

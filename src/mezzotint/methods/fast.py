@@ -26,7 +26,7 @@ class FastConfig(MethodConfig):
 
     teacher: FlowConfig = FlowConfig()
     """Its drawing says how the strides are guided; its path must end in noise alone."""
-    learning: float = 0.6
+    learning: float = 0.5
     """Share of the run in which the teacher learns; in the rest the student does."""
     doublings: int = 2
     """From the shortest stride to the longest, which is the whole way: 2 is four steps, two or one."""

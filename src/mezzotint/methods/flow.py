@@ -107,7 +107,7 @@ class FlowConfig(MethodConfig):
 
 LOOKS = 4
 """Times at which a picture's error is taken when it is judged."""
-STEPS_OF_RESTORING, RETURNS = 20, 5
+STEPS_OF_RESTORING, STEPS_WHEN_TRAINED = (20, 5), (10, 2)
 """Steps from noise to a picture of which something is known, and how often each is taken."""
 
 
@@ -359,14 +359,13 @@ class Flow(Method):
     ) -> Images:
         """The pictures with something new where `hole` is 1; where it is 0 they stay as they are, to the bit.
 
-        By what the network was trained to be given, or else by `editing.restored`.
+        By `editing.restored`, with a network that is shown what is known if it was trained for holes.
         """
         with torch.inference_mode(False):
             known = (1 - hole).clone()
-        if isinstance(self.config.given, Holes):
-            drawn = self._shown(self.beside_of(images, known)).generate(seeds, self._or_any(labels, images))
-        else:
-            drawn = self.restore(images * known, lambda x: x * known, seeds, labels)
+        trained = isinstance(self.config.given, Holes)
+        shown = self._shown(self.beside_of(images, known)) if trained else self
+        drawn = shown._led(images * known, lambda x: x * known, seeds, labels, trained)
         return torch.where(hole > 0, drawn, images)
 
     def restore(
@@ -376,27 +375,36 @@ class Flow(Method):
         seeds: Sequence[int],
         labels: Labels | None = None,
     ) -> Images:
-        """Pictures of which `degrade` would make `seen`; by `editing.restored`, unless the network was trained for it.
+        """Pictures of which `degrade`, which is linear, would make `seen`; by `editing.restored`.
 
-        `degrade` is linear and brings pictures to the shape of `seen`.
+        A network that was trained for that very loss is shown what is seen.
         """
-        labels = self._or_any(labels, seen)
-        if degrade == self.config.given:
-            return self._shown(self.beside_of(seen)).generate(seeds, labels)
-        times = self.drawing_with(steps=STEPS_OF_RESTORING)._drawing_times()
+        trained = degrade == self.config.given
+        shown = self._shown(self.beside_of(seen)) if trained else self
+        return shown._led(seen, degrade, seeds, labels, trained)
+
+    def _led(
+        self, seen: Tensor, degrade: Degrade, seeds: Sequence[int], labels: Labels | None, trained: bool
+    ) -> Images:
+        """Pictures drawn so that they fit what is seen; with fewer looks where the network was trained for that."""
+        steps, returns = STEPS_WHEN_TRAINED if trained else STEPS_OF_RESTORING
+        times = self.drawing_with(steps=steps)._drawing_times()
         first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(seen)
-        guided, noise, c = self._quick(self._guided(labels), first), self._fresh_noise(seeds, first), self.config
+        guided, noise = self._quick(self._guided(self._or_any(labels, seen)), first), self._fresh_noise(seeds, first)
         drawn = editing.restored(
-            guided, self.path, first, seen, degrade, times, noise, spread=c.spread, returns=RETURNS
+            guided, self.path, first, seen, degrade, times, noise, spread=self.config.spread, returns=returns
         )
         return drawn.clamp(-1, 1)
 
     def redrawn(self, images: Images, labels: Labels | None, seed: int) -> tuple[Images, Images]:
         """What is left of pictures, lost as in training, and the pictures drawn from that, of a model given a part."""
         given, seeds = self._given_of(Batch(images, labels, seed=seed)), [seed + i for i in range(len(images))]
-        drawn = self._shown(given).generate(seeds, labels)
-        if isinstance(self.config.given, Holes):
-            drawn = torch.where(given[:, -1:] > 0, images, drawn)
+        lost = self.config.given
+        if isinstance(lost, Holes):
+            drawn = self.complete(images, 1 - given[:, -1:], seeds, labels)
+        else:
+            assert lost is not None
+            drawn = self.restore(lost(images), lost, seeds, labels)
         return given[:, :-1].expand(-1, self.spec.channels, -1, -1), drawn
 
     def vary(self, images: Images, strength: float, seeds: Sequence[int], labels: Labels | None = None) -> Images:

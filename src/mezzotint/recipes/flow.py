@@ -108,5 +108,5 @@ def flow_fast(spec: DataSpec, minutes: float) -> Recipe:
     """
     base = _denoiser("flow-fast", FastConfig(teacher=_flow(spec, minutes)))
     teacher = base.optimizers["network"]
-    student = replace(teacher, lr=0.003, vector_lr=3e-4)
+    student = replace(teacher, lr=0.01, vector_lr=1e-3)
     return replace(base, optimizers={"teacher": teacher, "student": student})
