@@ -83,10 +83,8 @@ class Cogan(Method):
     def generate_pairs(self, seeds: Sequence[int], labels: Labels | None = None) -> tuple[Images, Images]:
         """For each seed a picture, and the edges that were drawn with it."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
         z = normal_from_seeds(seeds, self.config.latent).to(device)
-        return self._pair(z, labels if self.classes else None)
+        return self._pair(z, self.labels_for(seeds, labels))
 
     def _pair(self, z: Tensor, labels: Labels | None) -> tuple[Tensor, Tensor]:
         first, second = self.generator(z, labels).chunk(2, 1)

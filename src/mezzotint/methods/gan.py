@@ -104,6 +104,10 @@ class Grows(Protocol):
         """Open what is due at `progress` in [0, 1]."""
         ...
 
+    def stage(self) -> tuple[int, float]:
+        """The newest stage, and how far it has faded in."""
+        ...
+
 
 class Chance(nn.Module):
     """The probability of changes, as state: where adaptive, it follows the discriminator's overlap (ADA)."""
@@ -185,6 +189,11 @@ class Gan(Method):
             "discriminator": [*self.discriminator.parameters(), *classifier],
         }
 
+    @property
+    def stage(self) -> int:
+        """How far the networks have grown."""
+        return self.generator.stage()[0] if isinstance(self.generator, Grows) else 0
+
     def loss(self, batch: Batch, phase: str) -> Loss:
         """The loss of the network whose turn it is, averaged over the pictures."""
         for network in (self.generator, self.discriminator):
@@ -219,12 +228,7 @@ class Gan(Method):
         z = normal_from_seeds(seeds, self.config.latent).to(device)
         if self.config.truncation:
             z = truncated(z, self.config.truncation)
-        return self.generator(z, self._labels_for(seeds, labels, device)).clamp(-1, 1)
-
-    def _labels_for(self, seeds: Sequence[int], labels: Labels | None, device: torch.device) -> Labels | None:
-        if not self.classes:
-            return None
-        return torch.tensor([s % self.classes for s in seeds], device=device) if labels is None else labels
+        return self.generator(z, self.labels_for(seeds, labels)).clamp(-1, 1)
 
     def _draw(self, batch: Batch, stream: int) -> tuple[Tensor, Labels | None]:
         labels = batch.labels if self.classes else None

@@ -102,9 +102,7 @@ class Lapgan(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or are drawn from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
-        labels = labels if self.classes else None
+        labels = self.labels_for(seeds, labels)
         counts = [self.config.latent, *[side * side for side in self.sides]]
         z, *planes = normal_from_seeds(seeds, sum(counts)).to(device).split(counts, 1)
         images = self.small(z, labels).clamp(-1, 1)

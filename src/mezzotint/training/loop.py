@@ -30,7 +30,7 @@ from mezzotint.training.plan import Plan
 from mezzotint.training.probe import Pace, available_threads, default_device, settle, trial
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
-from mezzotint.training.step import Stepper
+from mezzotint.training.step import Stepper, due_at, kinds_of_steps
 from mezzotint.types import Denoises, Generates
 
 LOG_SECONDS = 1.0
@@ -68,8 +68,6 @@ class Training:
         self.execution = recipe.execution
         self.plan = Plan(run.plan_file)
         self.messages: list[str] = []
-        self.glances: list[float] = []
-        """Seconds that each milestone took, by the pictures that it looked at."""
 
     def steps(self, stop: threading.Event) -> Iterator[Report]:
         """Train to the end of the plan, or until `stop` is set; the state is on disk when this returns."""
@@ -107,30 +105,29 @@ class Training:
         else:
             trials = trials or [trial(self.execution, self._timed_steps, patience)]
             fastest = min(t.seconds for t in trials)
-            self.plan.add_leg(0, int(self._seconds_for_training() / fastest) * self.recipe.batch)
+            self.plan.add_leg(0, int(self._seconds_for_training(0.0) / fastest) * self.recipe.batch)
 
-    def _seconds_for_training(self) -> float:
-        """What is left of a budget of minutes for steps."""
+    def _seconds_for_training(self, measuring: float) -> float:
+        """What is left of a budget of minutes for steps where the last measuring takes so many seconds."""
         assert self.recipe.budget.minutes is not None
         seconds = self.recipe.budget.minutes * 60
-        measuring = max(seconds * RESERVE, self._seconds_of_measuring())
-        return max(1.0, seconds - measuring - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed())
+        return max(1.0, seconds - max(seconds * RESERVE, measuring) - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed())
 
     def _seconds_of_measuring(self) -> float:
         """What the last measuring will take, by what milestones took for each of their fewer pictures."""
-        if not self.glances:
+        if not self.state.glances:
             return 0.0
         drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
         looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
-        return statistics.median(self.glances) * max(drawn, looked_at)
+        return statistics.median(self.state.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
         """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
         minutes = self.recipe.budget.minutes
         usual = measure.usual_count(minutes)
-        if not minutes or not self.glances:
+        if not minutes or not self.state.glances:
             return usual
-        affordable = 0.1 * 60 * minutes / statistics.median(self.glances)
+        affordable = 0.1 * 60 * minutes / statistics.median(self.state.glances)
         fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
         return next(fewer, measure.HASTY)
 
@@ -138,13 +135,21 @@ class Training:
         return time.monotonic() - self.began
 
     def _timed_steps(self, execution: Execution) -> Iterator[float]:
-        """Durations of real steps on a throw-away copy, without an end."""
+        """What a step takes on a throw-away copy, rarely due phases by their share; measured again without an end.
+
+        A network that grows is timed when it is grown, where it takes the longest and most of its time.
+        """
         _use_threads(execution)
         stepper = stepper_for(self.recipe, execution, self.dataset)
+        kinds = kinds_of_steps(stepper.state.method.phases)
         while True:
-            tick = time.perf_counter()
-            stepper.step(0.0)
-            yield time.perf_counter() - tick
+            mean = 0.0
+            for kind, share in kinds.items():
+                stepper.state.step = kind
+                tick = time.perf_counter()
+                stepper.step(1.0)
+                mean += share * (time.perf_counter() - tick)
+            yield mean
 
     def _resume(self, resumed: _Checkpoint | None) -> None:
         if resumed is None:
@@ -173,10 +178,12 @@ class Training:
         saved = revised = time.monotonic()
         done = self.finished
         while not done:
-            tick = time.monotonic()
+            usual, stage, tick = self._is_usual_step(), state.method.stage, time.monotonic()
             window.add(self._step())
             now = time.monotonic()
-            if pace and (threads := pace.after_step(now - tick, now)):
+            if pace and (threads := pace.after_step(now - tick, now) if usual else None):
+                self._change_threads(threads)
+            if pace and state.method.stage != stage and (threads := pace.forget(now)):
                 self._change_threads(threads)
             done = self.plan.is_done(state.images) or stop.is_set()
             if self._passed_milestone():
@@ -192,6 +199,11 @@ class Training:
             if done or (time.monotonic() - saved > recipe.checkpoint_seconds and state.refused == 0):
                 self.save()
                 saved = time.monotonic()
+
+    def _is_usual_step(self) -> bool:
+        """Whether the next step has no more turns than most: only such steps tell how busy the machine is."""
+        phases = self.state.method.phases
+        return due_at(self.state.step, phases) == tuple(phase.every == 1 for phase in phases)
 
     def _may_adapt(self) -> bool:
         return self.adapts and self.execution.device == "cpu" and available_threads() > 1
@@ -235,7 +247,7 @@ class Training:
         state = self.state
         (then, before), (now, images) = marks[len(marks) // 2], marks[-1]
         rate = (images - before) / max(now - then, 1e-9)
-        left = self._seconds_for_training()
+        left = self._seconds_for_training(self._seconds_of_measuring())
         reachable = state.images + int(left * rate)
         progress = self.plan.progress(state.images)
         if state.images <= self.plan.revised_at or progress > 0.97 or abs(reachable / self.plan.total - 1) < 0.02:
@@ -275,7 +287,7 @@ class Training:
         self.journal.scalars(state.images, {f"validation/{score.name}": score.value})
         seconds = (time.monotonic() - began) / score.pictures
         # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
-        self.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
+        self.state.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
         return self._out_of_patience(score.value if score.higher_is_better else -score.value)
 
     def _out_of_patience(self, goodness: float) -> bool:

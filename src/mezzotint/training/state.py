@@ -35,6 +35,8 @@ class State:
         """Best validation score so far, and milestones since; only where the recipe stops early."""
         self.stale = 0
         self.threads: int | None = None
+        self.glances: list[float] = []
+        """Seconds that each milestone took, by the pictures that it looked at."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor, by a name that says whose it is."""
@@ -46,7 +48,7 @@ class State:
 
     def facts(self) -> dict[str, Any]:
         """Everything that is not a tensor."""
-        names = ("step", "refused", "seconds", "best", "stale", "threads")
+        names = ("step", "refused", "seconds", "best", "stale", "threads", "glances")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, images: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
