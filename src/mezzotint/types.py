@@ -117,6 +117,15 @@ class Generates(Protocol):
 
 
 @runtime_checkable
+class DrawsPairs(Generates, Protocol):
+    """Draws two kinds of pictures that belong together."""
+
+    def generate_pairs(self, seeds: Sequence[int], labels: Labels | None = None) -> tuple[Images, Images]:
+        """For each seed the picture that `generate` draws, and its partner."""
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Has a latent space with a way in and a way out."""
 

@@ -274,6 +274,25 @@ def test_measure_in_the_features_of_a_recogniser(say: Say, models: Path, home: P
     assert "cnn-classic" in (home / "gan" / "report.html").read_text()
 
 
+def test_resuming_a_finished_run_keeps_a_more_careful_card(say: Say, models: Path, home: Path) -> None:
+    shutil.copytree(models / "gan", home / "gan")
+    say("measure", "gan", "--features", models / "cnn", "--count", 60)
+    card = (home / "gan/score.json").read_text()
+    assert "cnn-classic" in card
+    say("train", "--resume", "gan")
+    assert (home / "gan/score.json").read_text() == card
+    assert (home / "gan/report.html").is_file()
+
+
+def test_a_model_folder_does_not_name_the_place_of_the_pictures(say: Say, home: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(home / "mine.npz", images=rng.integers(0, 256, (40, 8, 8, 1), np.uint8), labels=np.arange(40) % 4)
+    say("train", "cnn-classic", "mine.npz", "--images", 64, "--set", "batch=16", *FIXED, "--out", "run")
+    assert json.loads((home / "run/recipe.json").read_text())["data"]["source"] == str(home / "mine.npz")
+    assert str(home) not in "".join(p.read_text() for p in (home / "run/snapshot").glob("*.[jm]*"))
+    say("measure", "run")  # the run itself knows where they are
+
+
 def test_measure_in_the_features_of_a_weight_file(say: Say, models: Path, home: Path) -> None:
     from safetensors.torch import save_file
 

@@ -370,9 +370,7 @@ def test_a_resumed_run_knows_what_measuring_takes(make_recipe: Any, train_in: An
     assert again.state.glances[:2] == first.state.glances
 
 
-def test_the_plan_is_made_with_every_turn_of_a_grown_network(
-    digits: Dataset, make_recipe: Any, tmp_path: Path
-) -> None:
+def test_the_plan_is_made_with_every_turn_of_a_grown_network(digits: Dataset, make_recipe: Any, tmp_path: Path) -> None:
     """What is timed are steps with and without the rare penalty, at the end of the growth."""
     import time
 

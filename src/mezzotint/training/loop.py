@@ -111,7 +111,9 @@ class Training:
         """What is left of a budget of minutes for steps where the last measuring takes so many seconds."""
         assert self.recipe.budget.minutes is not None
         seconds = self.recipe.budget.minutes * 60
-        return max(1.0, seconds - max(seconds * RESERVE, measuring) - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed())
+        return max(
+            1.0, seconds - max(seconds * RESERVE, measuring) - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed()
+        )
 
     def _seconds_of_measuring(self) -> float:
         """What the last measuring will take, by what milestones took for each of their fewer pictures."""

@@ -23,8 +23,13 @@ class State:
             )
         self.method = method
         self.average = Average(method, recipe.averaging)
+        self.settings = {
+            name: optimizers.spread_over(settings, _turns_a_step(method, name))
+            for name, settings in recipe.optimizers.items()
+        }
+        """Of the optimizers, with the recipe's spread over the turns that a step holds."""
         self.optimizers = {
-            name: optimizers.build(recipe.optimizers[name], group) for name, group in method.groups().items()
+            name: optimizers.build(self.settings[name], group) for name, group in method.groups().items()
         }
         self.images = 0
         self.step = 0
@@ -64,3 +69,8 @@ class State:
         self.images = images
         for name, value in facts.items():
             setattr(self, name, value)
+
+
+def _turns_a_step(method: Method, group: str) -> float:
+    """How often a group is trained in a step, on average."""
+    return sum(1 / phase.every for phase in method.phases if group in phase.trains)

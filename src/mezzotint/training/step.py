@@ -72,7 +72,7 @@ class Stepper:
             if recipe.clip_norm > 0:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
             for name in phase.trains:
-                optimizers.set_rate(self.state.optimizers[name], recipe.optimizers[name], progress)
+                optimizers.set_rate(self.state.optimizers[name], self.state.settings[name], progress)
                 self.state.optimizers[name].step()
             method.after_step(phase.name)
         else:
