@@ -49,6 +49,10 @@ class Method(nn.Module, ABC):
 class MethodConfig(ABC):
     """The settings of a method; knows how to build it for a data set."""
 
+    def eased(self, trouble: str) -> "MethodConfig | None":
+        """Settings that withstand a trouble better (`training.watch` names it); None where the method knows none."""
+        return None
+
     @abstractmethod
     def build(self, spec: DataSpec) -> Method:
         """The method with fresh weights from torch's current seed; raises UserError where the data do not fit."""

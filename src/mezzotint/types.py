@@ -126,6 +126,15 @@ class DrawsPairs(Generates, Protocol):
 
 
 @runtime_checkable
+class Discriminates(Generates, Protocol):
+    """Draws against a judge, who may be asked."""
+
+    def logits(self, images: Images, labels: Labels | None = None) -> Float[Tensor, " n"]:
+        """How much each picture looks real to the discriminator; higher is more real."""
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Has a latent space with a way in and a way out."""
 

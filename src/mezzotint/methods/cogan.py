@@ -76,6 +76,10 @@ class Cogan(Method):
             total = total + value / 2
         return Loss(total, parts)
 
+    def logits(self, images: Images, labels: Labels | None = None) -> Tensor:
+        """What the discriminator says of each picture; edges are not asked about."""
+        return self.discriminator(images, 0, labels if self.classes else None).float()
+
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or are drawn from the seeds too."""
         return self.generate_pairs(seeds, labels)[0]

@@ -71,6 +71,18 @@ class GanConfig(MethodConfig):
         if min(self.penalty_weight, self.auxiliary, self.truncation) < 0:
             raise ValueError("penalty_weight, auxiliary and truncation must not be negative")
 
+    def eased(self, trouble: str) -> "GanConfig | None":
+        """Adaptive changes against over-fitting; a stronger or a new penalty where the discriminator is too sharp."""
+        if trouble == "over-fitting" and not self.looking.target:
+            return replace(self, looking=replace(self.looking, target=0.6))
+        if trouble not in ("discriminator won", "collapsed", "over-fitting"):
+            return None
+        if self.slope_penalty:
+            return replace(self, penalty_weight=2 * self.penalty_weight)
+        if self.penalty == "none":
+            return replace(self, penalty="r1", penalty_weight=10.0, penalty_every=4)
+        return None
+
     @property
     def slope_penalty(self) -> bool:
         """Whether the penalty is on the discriminator's slope."""
@@ -229,6 +241,12 @@ class Gan(Method):
         if self.config.truncation:
             z = truncated(z, self.config.truncation)
         return self.generator(z, self.labels_for(seeds, labels)).clamp(-1, 1)
+
+    def logits(self, images: Images, labels: Labels | None = None) -> Tensor:
+        """What the discriminator says of each picture, as far as it has grown."""
+        if isinstance(self.discriminator, ProganDiscriminator):
+            images = self.discriminator.shown(images)
+        return self._see(images, labels if self.classes else None)[0]
 
     def _draw(self, batch: Batch, stream: int) -> tuple[Tensor, Labels | None]:
         labels = batch.labels if self.classes else None

@@ -99,6 +99,16 @@ class Lapgan(Method):
         fake = judge(drawn, small, labels)
         return (fake.detach() if drawing else judge(real, small, labels)), fake
 
+    def logits(self, images: Images, labels: Labels | None = None) -> Tensor:
+        """The sum of what the levels' discriminators say of each picture, taken apart."""
+        labels = labels if self.classes else None
+        small, lacking = pyramid.laplacian(images, len(self.sides))
+        total = self.small_judge(small, labels).float()
+        for judge, part in zip(self.judges, lacking, strict=True):
+            total = total + judge(part, small, labels).float()
+            small = pyramid.doubled(small) + part
+        return total
+
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or are drawn from the seeds too."""
         device = next(self.parameters()).device

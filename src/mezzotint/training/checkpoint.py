@@ -45,6 +45,13 @@ def save(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: Mappin
     return final
 
 
+def drop_after(folder: Path, images: int) -> None:
+    """Drop the checkpoints of more than `images` pictures seen: a run that goes on from there will make them anew."""
+    for path in _names(folder):
+        if int(path.name) > images:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def load_newest(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, Any], list[str]] | None:
     """Pictures seen, tensors, facts and a sentence for each newer checkpoint that had to be passed over; or None."""
     complaints: list[str] = []

@@ -38,9 +38,9 @@ def settle(
 ) -> tuple[Execution, list[Trial]]:
     """Fill what `asked` leaves open by trials of about `patience` seconds each.
 
-    `steps(execution)` takes real steps under `execution` and yields what one takes, again and again without an end. One choice is
-    settled after another (threads, precision, layout), since the full product would cost more than it gains. On a GPU
-    only the precision and layout are tried.
+    `steps(execution)` takes real steps under `execution` and yields what one takes, again and again without an
+    end. One choice is settled after another (threads, precision, layout), since the full product would cost more than
+    it gains. On a GPU only the precision and layout are tried.
     """
     device = asked.device or default_device()
     threads = available_threads() if device == "cpu" else torch.get_num_threads()

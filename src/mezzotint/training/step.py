@@ -79,6 +79,7 @@ class Stepper:
             refusal = Refusal(phase.name, float(total), float(norm))
             for b, before in zip(method.buffers(), buffers, strict=True):
                 b.data.copy_(before)
+        self.state.tally.add(phase.name, float(norm), refusal is not None)
         for p in trained:
             p.grad = None
         return parts, refusal
