@@ -19,7 +19,7 @@ from mezzotint.networks.r3gan import R3ganDiscriminatorConfig, R3ganGeneratorCon
 from mezzotint.networks.residual_gan import ResidualDiscriminatorConfig, ResidualGeneratorConfig
 from mezzotint.ops import augment
 from mezzotint.ops.noise import normal_from_seeds, truncated
-from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase
+from mezzotint.types import Batch, DataSpec, Images, Kinds, Labels, Loss, Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,11 +236,25 @@ class Gan(Method):
 
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or are drawn from the seeds too."""
-        device = next(self.parameters()).device
-        z = normal_from_seeds(seeds, self.config.latent).to(device)
-        if self.config.truncation:
-            z = truncated(z, self.config.truncation)
-        return self.generator(z, self.labels_for(seeds, labels)).clamp(-1, 1)
+        return self.decode(self.latents(seeds), self.labels_for(seeds, labels))
+
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """The noise of each seed, n × latent, truncated where the settings say so."""
+        z = normal_from_seeds(seeds, self.config.latent).to(next(self.parameters()).device)
+        return truncated(z, self.config.truncation) if self.config.truncation else z
+
+    def decode(self, latents: Tensor, labels: Kinds | None = None) -> Images:
+        """The picture of each latent, of a class or between classes."""
+        return self.generator(latents, labels if self.classes else None).clamp(-1, 1)
+
+    def entrance(self) -> Tensor:
+        """The generator's first weights, rows × latent.
+
+        Where the noise is split among the blocks these are the start's, with zeros for all other pieces.
+        """
+        first = next(part for part in self.generator.modules() if isinstance(part, nn.Linear)).weight
+        weights = first[:, : self.config.latent]
+        return F.pad(weights, (0, self.config.latent - weights.shape[1])).detach()
 
     def logits(self, images: Images, labels: Labels | None = None) -> Tensor:
         """What the discriminator says of each picture, as far as it has grown."""

@@ -289,7 +289,8 @@ def remedied(recipe: Recipe, name: str) -> Recipe:
 
 
 def _slower(optimizer: Optimizer, factor: float) -> Optimizer:
-    return replace(optimizer, lr=optimizer.lr * factor, vector_lr=optimizer.vector_lr * factor)
+    slower = replace(optimizer, lr=optimizer.lr * factor)
+    return replace(slower, vector_lr=optimizer.vector_lr * factor) if optimizer.name == "muon" else slower
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
