@@ -65,7 +65,8 @@ def reading(images: int, score: float, **numbers: Any) -> Reading:
     return Reading(images, numbers.pop("stage", 0), score, **numbers)
 
 
-HEALTHY = [reading(0, 100.0), reading(10, 50.0, norm=1.0), reading(20, 20.0, norm=1.0)]
+BOTH = {"norm": 1.0, "spread": 0.6, "nearest": 0.6}
+HEALTHY = [reading(0, 100.0), reading(10, 50.0, **BOTH), reading(20, 20.0, **BOTH)]
 
 
 @pytest.mark.parametrize(
@@ -78,8 +79,10 @@ HEALTHY = [reading(0, 100.0), reading(10, 50.0, norm=1.0), reading(20, 20.0, nor
         (reading(30, 31.0, overlap=0.995), "discriminator won"),
         (reading(30, 31.0, overlap=1.0, memory=0.6), "over-fitting"),
         (reading(30, 18.0, overlap=1.0, memory=0.9, norm=99.0), None),  # odd, but it goes on getting better
-        (reading(30, 18.0, spread=0.02), "collapsed"),
+        (reading(30, 18.0, spread=0.02, nearest=0.5), "collapsed"),
         (reading(30, 18.0, spread=0.9, nearest=0.02), "collapsed"),
+        (reading(30, 31.0, spread=0.2, nearest=0.5, overlap=1.0), "collapsed"),
+        (reading(30, 18.0, spread=0.2, nearest=0.5, overlap=1.0), None),
         (reading(30, 18.0, refused=0.2), "diverged"),
         (reading(30, math.nan), "diverged"),
         (reading(30, 31.0, error=5.0), None),  # chance may have made it
@@ -109,8 +112,13 @@ def test_nothing_learned_after_three_milestones() -> None:
     assert watch.trouble(flat[1:], reading(30, 95.0)) is None, "there is no score of untrained networks"
 
 
-def test_young_networks_may_draw_the_same() -> None:
-    assert watch.trouble(HEALTHY[:1], reading(10, 50.0, spread=0.02)) is None
+def test_young_networks_may_draw_the_same_while_they_learn() -> None:
+    young = [reading(i, 100.0 - i, spread=0.05, nearest=0.05) for i in (0, 15, 30, 45)]
+    assert watch.trouble(young, reading(60, 40.0, spread=0.05, nearest=0.05)) is None
+    stuck = watch.trouble(young, reading(60, 54.0, spread=0.05, nearest=0.05))
+    assert stuck is not None
+    assert stuck.name == "collapsed"
+    assert watch.trouble(young, reading(60, 54.0, spread=0.05, nearest=0.05), since=2) is None, "remedies take time"
 
 
 def test_knowing_by_heart_is_told_once() -> None:
@@ -204,7 +212,7 @@ def fails_at(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Have the watch find a trouble at given numbers of pictures."""
 
     def at(images: Sequence[int], name: str = "diverged") -> None:
-        def found(readings: Sequence[Reading], now: Reading) -> watch.Trouble | None:
+        def found(readings: Sequence[Reading], now: Reading, since: int) -> watch.Trouble | None:
             return watch.Trouble(name, "made up") if now.images in images else None
 
         monkeypatch.setattr(watch, "trouble", found)

@@ -329,7 +329,7 @@ class Training:
         seconds = (time.monotonic() - began) / score.pictures
         # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
         self.state.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
-        trouble = watch.trouble(state.readings, reading)
+        trouble = watch.trouble(state.readings, reading, state.since)
         if trouble is None:
             self._take_as_healthy(reading)
         else:

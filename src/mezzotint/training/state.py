@@ -14,7 +14,7 @@ from mezzotint.training.watch import Reading, Tally
 
 NAMES = (
     *("step", "refused", "seconds", "best", "stale", "threads", "glances"),
-    *("troubles", "spoiled", "stopped"),
+    *("troubles", "since", "spoiled", "stopped"),
 )
 """Facts of a state that go to JSON as they are."""
 
@@ -55,6 +55,8 @@ class State:
         """Of the watch: the healthy ones."""
         self.troubles: list[str] = []
         """That the run was rolled back for, in order."""
+        self.since = 0
+        """Readings that there were at the last rollback."""
         self.spoiled = False
         """Whether the last milestone was so much worse than the best that the best weights are the model."""
         self.stopped = ""
@@ -92,7 +94,7 @@ class State:
         self.images, self.readings = before.images, before.readings
         for name in NAMES:
             setattr(self, name, getattr(before, name))
-        self.refused, self.stale, self.spoiled = 0, 0, False
+        self.refused, self.stale, self.spoiled, self.since = 0, 0, False, len(self.readings)
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `tensors`; buffers that a remedy has added keep what they begin with."""

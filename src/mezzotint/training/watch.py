@@ -31,6 +31,8 @@ ERRORS = 3.0
 """Standard errors by which scores must differ, too."""
 COLLAPSED = 0.1
 """Share of the real pictures' spread, or of the distance to the nearest other one, below which all are the same."""
+FALLEN = 2.0
+"""Times by which pictures differed more before, where they have collapsed."""
 WON = 0.99
 """Share of pairs whose real picture has the higher logit, from which on the discriminator has won."""
 LEARNED_BY_HEART = 0.5
@@ -40,8 +42,9 @@ REFUSED = 0.05
 LEAPED = 10.0
 """Times the usual norm of gradients that is named beside a trouble."""
 UNLEARNED = 0.9
-"""Share of the untrained networks' score that must be passed under by `PATIENCE` milestones."""
+"""Share of an earlier score that a score must be below to count as learning."""
 PATIENCE = 3
+"""Milestones, from the beginning or since the last rollback, before no learning is a trouble."""
 SEEN = 200
 """Pictures of each kind that the discriminator is asked about."""
 
@@ -205,22 +208,26 @@ def best_of(readings: Sequence[Reading], stage: int) -> Reading | None:
     return min(some, key=lambda r: r.score, default=None)
 
 
-def trouble(readings: Sequence[Reading], now: Reading) -> Trouble | None:
-    """What is wrong with `now` after the healthy `readings` before it; None where nothing is."""
+def trouble(readings: Sequence[Reading], now: Reading, since: int = 0) -> Trouble | None:
+    """What is wrong with `now` after the healthy `readings` before it; None where nothing is.
+
+    `since` is how many readings there were at the last rollback: a remedy is given time.
+    """
     if now.refused > REFUSED:
         return Trouble(
             "diverged", f"{now.refused:.0%} of the turns of a phase were refused: loss or gradient not finite"
         )
     if any(math.isfinite(r.score) for r in readings) and not math.isfinite(now.score):
         return Trouble("diverged", "what is drawn is not finite any more")
-    if len(readings) >= 2 and (same := _sameness(now)):
+    patient = len(readings) - since >= PATIENCE
+    if (same := _sameness(now)) and (_fallen(readings, now) or (patient and _stuck(readings, now))):
         return Trouble("collapsed", same)
     best = best_of(readings, now.stage)
     if best is not None and worse(now, best, WORSE):
         return _named(
             "worse", now, readings, f"its score is {now.score:.4g}, {now.score / best.score:.2g} times the best"
         )
-    if readings and readings[0].images == 0 and len(readings) >= PATIENCE:
+    if patient and readings[0].images == 0:
         share = min(r.score for r in (*readings[1:], now)) / readings[0].score
         if share > UNLEARNED:
             told = f"its score is {now.score:.4g}, the untrained networks' was {readings[0].score:.4g}"
@@ -247,6 +254,18 @@ def _sameness(now: Reading) -> str | None:
     return None
 
 
+def _fallen(readings: Sequence[Reading], now: Reading) -> bool:
+    """Whether drawn pictures have differed far more before: young networks have yet to begin to."""
+    before = [r for r in readings if r.stage == now.stage and r.images > 0]
+    pairs = [(r.spread, now.spread) for r in before] + [(r.nearest, now.nearest) for r in before]
+    return any(then is not None and new is not None and then > FALLEN * new for then, new in pairs)
+
+
+def _stuck(readings: Sequence[Reading], now: Reading) -> bool:
+    best = best_of(readings, now.stage)
+    return best is not None and now.score > UNLEARNED * best.score
+
+
 def _named(name: str, now: Reading, readings: Sequence[Reading], told: str) -> Trouble:
     """A score that is too bad, by the cause that the other numbers point to."""
     usual = statistics.median([r.norm for r in readings if r.norm > 0] or [math.inf])
@@ -254,6 +273,8 @@ def _named(name: str, now: Reading, readings: Sequence[Reading], told: str) -> T
         return Trouble(
             "over-fitting", f"{told}; the discriminator knows the training pictures by heart ({_memory(now)})"
         )
+    if _fallen(readings, now):
+        return Trouble("collapsed", f"{told}; drawn pictures vary by {now.spread or 0:.1%} of what real ones do")
     if (now.overlap or 0.0) >= WON:
         return Trouble("discriminator won", f"{told}; it tells {now.overlap:.1%} of drawn pictures from real ones")
     if now.norm > LEAPED * usual:
