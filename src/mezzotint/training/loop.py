@@ -329,7 +329,7 @@ class Training:
         seconds = (time.monotonic() - began) / score.pictures
         # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
         self.state.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
-        trouble = watch.trouble(state.readings, reading, state.since)
+        trouble = watch.trouble(state.readings, reading, state.since, state.suspected)
         if trouble is None:
             self._take_as_healthy(reading)
         else:
@@ -346,6 +346,9 @@ class Training:
             state.best = None
         best = watch.best_of(state.readings, reading.stage)
         state.spoiled = best is not None and best.images > 0 and watch.worse(reading, best, watch.SPOILED)
+        state.suspected = watch.suspect(state.readings, reading)
+        if state.suspected:
+            return
         state.readings.append(reading)
         if self.recipe.rollbacks:
             checkpoint.save(self.run.healthy, state.images, state.tensors(), {})

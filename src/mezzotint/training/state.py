@@ -14,7 +14,7 @@ from mezzotint.training.watch import Reading, Tally
 
 NAMES = (
     *("step", "refused", "seconds", "best", "stale", "threads", "glances"),
-    *("troubles", "since", "spoiled", "stopped"),
+    *("troubles", "since", "suspected", "spoiled", "stopped"),
 )
 """Facts of a state that go to JSON as they are."""
 
@@ -57,6 +57,8 @@ class State:
         """That the run was rolled back for, in order."""
         self.since = 0
         """Readings that there were at the last rollback."""
+        self.suspected = False
+        """Whether the last milestone was suspect."""
         self.spoiled = False
         """Whether the last milestone was so much worse than the best that the best weights are the model."""
         self.stopped = ""
@@ -94,7 +96,8 @@ class State:
         self.images, self.readings = before.images, before.readings
         for name in NAMES:
             setattr(self, name, getattr(before, name))
-        self.refused, self.stale, self.spoiled, self.since = 0, 0, False, len(self.readings)
+        self.refused, self.stale, self.spoiled, self.suspected = 0, 0, False, False
+        self.since = len(self.readings)
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `tensors`; buffers that a remedy has added keep what they begin with."""

@@ -24,7 +24,9 @@ from mezzotint.recipe import Optimizer, Recipe
 from mezzotint.types import Discriminates, Labels
 
 WORSE = 1.5
-"""Times the best score so far that is a trouble."""
+"""Times the best score so far that is suspect, and a trouble where it stays so for another milestone."""
+FAR_WORSE = 3.0
+"""Times the best score so far that is a trouble at once."""
 SPOILED = 1.2
 """Times the best score that the last may be for the last weights to be the model; else it is the best ones."""
 ERRORS = 3.0
@@ -208,10 +210,17 @@ def best_of(readings: Sequence[Reading], stage: int) -> Reading | None:
     return min(some, key=lambda r: r.score, default=None)
 
 
-def trouble(readings: Sequence[Reading], now: Reading, since: int = 0) -> Trouble | None:
+def suspect(readings: Sequence[Reading], now: Reading) -> bool:
+    """Whether `now` is too bad to go back to, trouble or not yet."""
+    best = best_of(readings, now.stage)
+    return best is not None and worse(now, best, WORSE)
+
+
+def trouble(readings: Sequence[Reading], now: Reading, since: int = 0, suspected: bool = False) -> Trouble | None:
     """What is wrong with `now` after the healthy `readings` before it; None where nothing is.
 
-    `since` is how many readings there were at the last rollback: a remedy is given time.
+    `since` is how many readings there were at the last rollback: a remedy is given time. `suspected` says that the
+    milestone before was suspect: young networks go up and down.
     """
     if now.refused > REFUSED:
         return Trouble(
@@ -223,7 +232,7 @@ def trouble(readings: Sequence[Reading], now: Reading, since: int = 0) -> Troubl
     if (same := _sameness(now)) and (_fallen(readings, now) or (patient and _stuck(readings, now))):
         return Trouble("collapsed", same)
     best = best_of(readings, now.stage)
-    if best is not None and worse(now, best, WORSE):
+    if best is not None and worse(now, best, WORSE if suspected else FAR_WORSE):
         return _named(
             "worse", now, readings, f"its score is {now.score:.4g}, {now.score / best.score:.2g} times the best"
         )
