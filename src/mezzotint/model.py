@@ -218,10 +218,10 @@ class Model:
     def _decoded(self, rows: Tensor, kinds: Tensor | None) -> Images:
         """The pictures of latents, in full chunks so that each is what `generate` would draw."""
         method, device, parts = self._require(Decodes, "draw latents"), drawing.device_of(self.method), []
-        for first in range(0, len(rows), drawing.CHUNK):
-            some = rows[first : first + drawing.CHUNK]
-            pad = drawing.CHUNK - len(some)
-            told = None if kinds is None else kinds[first : first + drawing.CHUNK]
+        for first in range(0, len(rows), drawing.DRAWN_AT_ONCE):
+            some = rows[first : first + drawing.DRAWN_AT_ONCE]
+            pad = drawing.DRAWN_AT_ONCE - len(some)
+            told = None if kinds is None else kinds[first : first + drawing.DRAWN_AT_ONCE]
             if told is not None:
                 told = torch.cat([told, told[-1:].expand(pad, *told.shape[1:])]).to(device)
             drawn = method.decode(torch.cat([some, some[-1:].expand(pad, -1)]).to(device), told)
