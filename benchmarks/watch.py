@@ -21,9 +21,10 @@ from mezzotint.training import journal
 from mezzotint.training.loop import Training
 
 SICK: dict[str, tuple[str, tuple[str, ...], int | None]] = {
-    "learning rate too high": ("dcgan", ("optimizer.lr=0.02",), None),
-    "no normalization, rate too high": ("dcgan", ("method.generator.norm=none", "optimizer.lr=0.005"), None),
-    "200 pictures": ("dcgan", (), 200),
+    "learning rate too high": ("dcgan", ("optimizer.lr=0.3",), None),
+    "no normalization": ("dcgan", ("method.generator.norm=none", "optimizer.lr=0.05"), None),
+    "a step without bounds": ("r3gan", ("optimizer.lr=0.02",), None),
+    "200 pictures": ("dcgan", ("method.discriminator.dropout=0", "optimizer.lr=0.001"), 200),
 }
 """Recipe, settings, training pictures (all where not given)."""
 STEADY = ("execution.device=cpu", "execution.threads=1", "execution.precision=fp32", "execution.channels_last=true")

@@ -43,8 +43,10 @@ many."""
 DENSITY_STEPS = 16
 GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
-ENOUGH = 100
+ENOUGH = 50
 """Validation pictures that drawn ones are compared with by themselves; fewer would tell little."""
+DRAWN = 500
+"""Pictures that a quick look draws at least."""
 NEIGHBORS = 5
 """Reach of the balls of precision, recall, density and coverage."""
 BLOCKS_WITHIN = 8
@@ -83,7 +85,7 @@ class Glance:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a quick look saw: features of real pictures and of as many drawn ones."""
+    """What a quick look saw: features of real and of drawn pictures."""
 
     real: Tensor
     drawn: Tensor
@@ -157,15 +159,16 @@ def _glance_at_drawn(method: Method, dataset: Dataset, known: Seen | None) -> Gl
         kinds = torch.cat([y for _, y in batches if y is not None]) if method.classes else None
     else:
         real, kinds = known.real, known.labels and known.labels[0]
+    count = max(DRAWN, len(real))
     if len(real) < 2:
-        return Glance("frechet_random_filters", math.nan, False, len(real))
-    seeds = range(FIRST_SEED, FIRST_SEED + len(real))
+        return Glance("frechet_random_filters", math.nan, False, count)
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
     fake = torch.cat([extractor(part) for part in draw(method, seeds).split(CHUNK)])
     if not bool(torch.isfinite(fake).all()):
-        return Glance("frechet_random_filters", math.nan, False, len(real))
+        return Glance("frechet_random_filters", math.nan, False, count)
     distance = distribution.frechet(distribution.Moments.of(real), distribution.Moments.of(fake))
     labels = None if kinds is None else (kinds, torch.tensor([s % method.classes for s in seeds]))
-    return Glance("frechet_random_filters", distance, False, len(real), Seen(real, fake, labels))
+    return Glance("frechet_random_filters", distance, False, count, Seen(real, fake, labels))
 
 
 def usual_count(minutes: float | None) -> int:

@@ -79,8 +79,9 @@ HEALTHY = [reading(0, 100.0), reading(10, 50.0, **BOTH), reading(20, 20.0, **BOT
         (reading(30, 31.0, overlap=0.995), "discriminator won"),
         (reading(30, 31.0, overlap=1.0, memory=0.6), "over-fitting"),
         (reading(30, 18.0, overlap=1.0, memory=0.9, norm=99.0), None),  # odd, but it goes on getting better
-        (reading(30, 18.0, spread=0.02, nearest=0.5), "collapsed"),
-        (reading(30, 18.0, spread=0.9, nearest=0.02), "collapsed"),
+        (reading(30, 19.0, spread=0.02, nearest=0.5), "collapsed"),
+        (reading(30, 19.0, spread=0.9, nearest=0.02), "collapsed"),
+        (reading(30, 17.0, spread=0.02, nearest=0.02), None),  # it is still learning
         (reading(30, 31.0, spread=0.2, nearest=0.5, overlap=1.0), "collapsed"),
         (reading(30, 18.0, spread=0.2, nearest=0.5, overlap=1.0), None),
         (reading(30, 18.0, refused=0.2), "diverged"),
@@ -117,17 +118,19 @@ def test_nothing_learned_after_three_milestones() -> None:
     assert found is not None
     assert found.name == "learns nothing"
     assert watch.trouble(flat[:2], reading(20, 99.0)) is None, "too early to tell"
-    assert watch.trouble([*flat[:2], reading(20, 80.0)], reading(30, 99.0)) is None
+    assert watch.trouble([*flat[:2], reading(20, 80.0)], reading(30, 99.0)) is None, "it got better"
+    good = [reading(0, 100.0), reading(10, 10.0), reading(20, 10.0)]
+    assert watch.trouble(good, reading(30, 10.0)) is None, "learned, and at its end"
     assert watch.trouble(flat[1:], reading(30, 95.0)) is None, "there is no score of untrained networks"
 
 
 def test_young_networks_may_draw_the_same_while_they_learn() -> None:
-    young = [reading(i, 100.0 - i, spread=0.05, nearest=0.05) for i in (0, 15, 30, 45)]
-    assert watch.trouble(young, reading(60, 40.0, spread=0.05, nearest=0.05)) is None
-    stuck = watch.trouble(young, reading(60, 54.0, spread=0.05, nearest=0.05))
+    young = [reading(i, 100.0 - i, spread=0.02, nearest=0.02) for i in (0, 20, 40, 60)]
+    assert watch.trouble(young, reading(80, 30.0, spread=0.02, nearest=0.02)) is None
+    stuck = watch.trouble(young, reading(80, 39.0, spread=0.02, nearest=0.02))
     assert stuck is not None
     assert stuck.name == "collapsed"
-    assert watch.trouble(young, reading(60, 54.0, spread=0.05, nearest=0.05), since=2) is None, "remedies take time"
+    assert watch.trouble(young, reading(80, 39.0, spread=0.02, nearest=0.02), since=2) is None, "remedies take time"
 
 
 def test_knowing_by_heart_is_told_once() -> None:

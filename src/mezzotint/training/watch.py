@@ -31,7 +31,7 @@ SPOILED = 1.2
 """Times the best score that the last may be for the last weights to be the model; else it is the best ones."""
 ERRORS = 3.0
 """Standard errors by which scores must differ, too."""
-COLLAPSED = 0.1
+COLLAPSED = 0.03
 """Share of the real pictures' spread, or of the distance to the nearest other one, below which all are the same."""
 FALLEN = 2.0
 """Times by which pictures differed more before, where they have collapsed."""
@@ -45,6 +45,8 @@ LEAPED = 10.0
 """Times the usual norm of gradients that is named beside a trouble."""
 UNLEARNED = 0.9
 """Share of an earlier score that a score must be below to count as learning."""
+LITTLE = 0.5
+"""Share of the untrained networks' score above which a standstill is a trouble."""
 PATIENCE = 3
 """Milestones, from the beginning or since the last rollback, before no learning is a trouble."""
 SEEN = 200
@@ -138,7 +140,7 @@ class Eyes:
             self._real_nearest = nearest(real)
         found = {
             "spread": spread(drawn, labels and labels[1]) / max(spread(real, labels and labels[0]), 1e-12),
-            "nearest": nearest(drawn) / max(self._real_nearest, 1e-12),
+            "nearest": nearest(drawn[: len(real)]) / max(self._real_nearest, 1e-12),
         }
         if min(len(real), len(drawn)) >= 3:
             kid = distribution.kid(real, drawn)
@@ -229,18 +231,17 @@ def trouble(readings: Sequence[Reading], now: Reading, since: int = 0, suspected
     if any(math.isfinite(r.score) for r in readings) and not math.isfinite(now.score):
         return Trouble("diverged", "what is drawn is not finite any more")
     patient = len(readings) - since >= PATIENCE
-    if (same := _sameness(now)) and (_fallen(readings, now) or (patient and _stuck(readings, now))):
+    if (same := _sameness(now)) and _stuck(readings, now) and (patient or _fallen(readings, now)):
         return Trouble("collapsed", same)
     best = best_of(readings, now.stage)
     if best is not None and worse(now, best, WORSE if suspected else FAR_WORSE):
         return _named(
             "worse", now, readings, f"its score is {now.score:.4g}, {now.score / best.score:.2g} times the best"
         )
-    if patient and readings[0].images == 0:
-        share = min(r.score for r in (*readings[1:], now)) / readings[0].score
-        if share > UNLEARNED:
-            told = f"its score is {now.score:.4g}, the untrained networks' was {readings[0].score:.4g}"
-            return _named("learns nothing", now, readings, told)
+    if patient and readings[0].images == 0 and _stands_still(readings, now):
+        told = f"its score is {now.score:.4g}, {PATIENCE - 1} milestones before {readings[1 - PATIENCE].score:.4g}"
+        told = f"{told}, of the untrained networks {readings[0].score:.4g}"
+        return _named("learns nothing", now, readings, told)
     return None
 
 
@@ -273,6 +274,12 @@ def _fallen(readings: Sequence[Reading], now: Reading) -> bool:
 def _stuck(readings: Sequence[Reading], now: Reading) -> bool:
     best = best_of(readings, now.stage)
     return best is not None and now.score > UNLEARNED * best.score
+
+
+def _stands_still(readings: Sequence[Reading], now: Reading) -> bool:
+    """Whether the score is still near that of untrained networks, and the last milestones have hardly lowered it."""
+    lately, before = min(r.score for r in (*readings[2 - PATIENCE :], now)), readings[1 - PATIENCE].score
+    return lately > LITTLE * readings[0].score and lately > UNLEARNED * before
 
 
 def _named(name: str, now: Reading, readings: Sequence[Reading], told: str) -> Trouble:
