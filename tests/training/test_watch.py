@@ -136,7 +136,7 @@ def test_young_networks_may_draw_the_same_while_they_learn() -> None:
 def test_knowing_by_heart_is_told_once() -> None:
     told = watch.notice(HEALTHY, reading(30, 18.0, memory=0.7))
     assert told is not None
-    assert "method.looking.target=0.6" in told
+    assert "70% like drawn ones" in told
     assert watch.notice([*HEALTHY, reading(30, 18.0, memory=0.7)], reading(40, 17.0, memory=0.8)) is None
     assert watch.notice(HEALTHY, reading(30, 18.0, memory=0.3)) is None
 
@@ -319,6 +319,24 @@ def test_after_some_rollbacks_it_stops_and_keeps_the_best(
     first = train_in(tmp_path / "first", replace(recipe, milestones=0), steps=1)
     assert tensors_digest(stopped.trained().state_dict()) == tensors_digest(first.state.average.method.state_dict())
     assert train_in(tmp_path / "run").state.images == 64, "resumed, it stays stopped"
+
+
+def test_a_trouble_that_comes_again_at_once_goes_further_back(
+    fails_at: Any, make_recipe: Any, train_in: Any, tmp_path: Path
+) -> None:
+    fails_at([48, 64, 80])
+    train_in(tmp_path / "run", make_recipe("gan-mlp", steps=6, milestones=6))
+    told = [e["message"].split(" with ")[0].split("to ")[1] for e in events(tmp_path / "run", "rollback")]
+    assert told == ["32 pictures", "16 pictures", "the beginning"]
+
+
+def test_where_nothing_was_learned_no_milestone_was_healthy() -> None:
+    nothing, worse = watch.Trouble("learns nothing", ""), watch.Trouble("worse", "")
+    assert watch.to_go_back_to(HEALTHY, nothing, -1) == HEALTHY[:1]
+    assert watch.to_go_back_to(HEALTHY, worse, -1) == HEALTHY
+    assert watch.to_go_back_to(HEALTHY, worse, 2) == HEALTHY[:2]
+    assert watch.to_go_back_to(HEALTHY, worse, 1) == HEALTHY
+    assert watch.to_go_back_to([], worse, 0) == []
 
 
 def test_it_may_be_asked_only_to_tell(fails_at: Any, make_recipe: Any, train_in: Any, tmp_path: Path) -> None:

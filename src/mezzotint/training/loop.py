@@ -368,7 +368,8 @@ class Training:
             )
             return True
         before, old = self.recipe, state.images
-        healthy = checkpoint.load_newest(self.run.healthy)
+        state.readings = watch.to_go_back_to(state.readings, trouble, state.since if state.troubles else -1)
+        healthy = checkpoint.load_newest(self.run.healthy, state.readings[-1].images if state.readings else 0)
         state.troubles.append(trouble.name)
         self._build(trouble.name)
         self.state.go_on_from(state, healthy[1] if healthy else {})

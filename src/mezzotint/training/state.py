@@ -56,7 +56,7 @@ class State:
         self.troubles: list[str] = []
         """That the run was rolled back for, in order."""
         self.since = 0
-        """Readings that there were at the last rollback."""
+        """Readings before the one that the last rollback went back to."""
         self.suspected = False
         """Whether the last milestone was suspect."""
         self.spoiled = False
@@ -97,7 +97,7 @@ class State:
         for name in NAMES:
             setattr(self, name, getattr(before, name))
         self.refused, self.stale, self.spoiled, self.suspected = 0, 0, False, False
-        self.since = len(self.readings)
+        self.since = max(len(self.readings) - 1, 0)
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `tensors`; buffers that a remedy has added keep what they begin with."""

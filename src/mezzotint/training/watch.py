@@ -241,7 +241,7 @@ def trouble(readings: Sequence[Reading], now: Reading, since: int = 0, suspected
     if patient and readings[0].images == 0 and _stands_still(readings, now):
         told = f"its score is {now.score:.4g}, {PATIENCE - 1} milestones before {readings[1 - PATIENCE].score:.4g}"
         told = f"{told}, of the untrained networks {readings[0].score:.4g}"
-        return _named("learns nothing", now, readings, told)
+        return Trouble("learns nothing", told)
     return None
 
 
@@ -251,8 +251,8 @@ def notice(readings: Sequence[Reading], now: Reading) -> str | None:
     if (now.memory or 0.0) < LEARNED_BY_HEART or before >= LEARNED_BY_HEART:
         return None
     return (
-        f"the discriminator begins to know the training pictures by heart ({_memory(now)}): "
-        "with so few pictures --set method.looking.target=0.6 helps"
+        f"the discriminator begins to know the training pictures by heart ({_memory(now)}): more pictures help, or "
+        "changed views of them (method.looking)"
     )
 
 
@@ -303,6 +303,18 @@ def _memory(now: Reading) -> str:
 
 
 # What is done about it.
+
+
+def to_go_back_to(readings: Sequence[Reading], trouble: Trouble, since: int) -> list[Reading]:
+    """The readings up to the last one that is healthy in the light of the trouble.
+
+    Where nothing was learned no milestone was. Where there was none since the last rollback, which went back to the
+    reading after the first `since`, that one is not trusted again.
+    """
+    if trouble.name == "learns nothing":
+        return [r for r in readings if r.images == 0]
+    return list(readings[:-1] if len(readings) - 1 == since else readings)
+
 
 STEPS_DOWN = {"diverged": 0.25, "learns nothing": 0.25}
 """What the learning rates are multiplied by; by a half for all other troubles."""
