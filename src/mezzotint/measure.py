@@ -89,7 +89,7 @@ class Seen:
 
     real: Tensor
     drawn: Tensor
-    labels: tuple[Labels, Labels] | None
+    labels: tuple[Tensor, Tensor] | None
     """Classes of either, for a method that draws by class."""
 
 

@@ -135,7 +135,7 @@ class Eyes:
         score = Reading(images, latest.stage, glance.badness, glance.error, norm=tally.norm, refused=tally.refused)
         return replace(score, **seen, **judged)
 
-    def _drawn(self, real: Tensor, drawn: Tensor, labels: tuple[Labels, Labels] | None) -> dict[str, float]:
+    def _drawn(self, real: Tensor, drawn: Tensor, labels: tuple[Tensor, Tensor] | None) -> dict[str, float]:
         if self._real_nearest is None:
             self._real_nearest = nearest(real)
         found = {
