@@ -112,6 +112,16 @@ def test_a_bad_score_is_suspect_at_first_and_a_trouble_when_it_stays() -> None:
     assert not watch.suspect(HEALTHY, reading(30, 25.0))
 
 
+def test_the_best_weights_are_the_model_where_the_end_is_spoiled() -> None:
+    best = reading(20, 20.0, kid=1.0, kid_low=0.0, kid_high=2.0)
+    assert watch.spoiled(reading(30, 25.0, kid=1.1, kid_low=0.1, kid_high=2.1), best)
+    assert not watch.spoiled(reading(30, 23.0, kid=9.0, kid_low=8.0, kid_high=10.0), best)
+    assert not watch.spoiled(reading(30, 0.07, error=0.01), reading(20, 0.05, error=0.01)), "chance may have made it"
+    assert watch.spoiled(reading(30, 0.12, error=0.01), reading(20, 0.05, error=0.01))
+    assert not watch.spoiled(reading(30, 200.0), reading(0, 100.0)), "untrained networks are no model"
+    assert not watch.spoiled(reading(30, 200.0), None)
+
+
 def test_nothing_learned_after_three_milestones() -> None:
     flat = [reading(0, 100.0), reading(10, 99.0), reading(20, 97.0)]
     found = watch.trouble(flat, reading(30, 95.0))

@@ -345,7 +345,7 @@ class Training:
         if state.readings and reading.stage != state.readings[-1].stage:
             state.best = None
         best = watch.best_of(state.readings, reading.stage)
-        state.spoiled = best is not None and best.images > 0 and watch.worse(reading, best, watch.SPOILED)
+        state.spoiled = watch.spoiled(reading, best)
         state.suspected = watch.suspect(state.readings, reading)
         if state.suspected:
             return

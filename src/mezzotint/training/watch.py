@@ -206,6 +206,13 @@ def worse(now: Reading, best: Reading, factor: float) -> bool:
     return now.kid_low is None or best.kid_high is None or now.kid_low > best.kid_high
 
 
+def spoiled(now: Reading, best: Reading | None) -> bool:
+    """Whether the best weights are better to use: by the score alone for pictures drawn, else beyond chance too."""
+    if best is None or best.images == 0:
+        return False
+    return now.score > SPOILED * best.score if now.kid is not None else worse(now, best, SPOILED)
+
+
 def best_of(readings: Sequence[Reading], stage: int) -> Reading | None:
     """The reading with the best score of a stage."""
     some = [r for r in readings if r.stage == stage and math.isfinite(r.score)]
