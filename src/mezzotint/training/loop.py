@@ -358,7 +358,9 @@ class Training:
         state = self.state
         told = f"{trouble.name}: {trouble.told}"
         if self.recipe.rollbacks == 0 or self.plan.is_done(state.images):
-            self._tell("watch", told)
+            if state.told != trouble.name:
+                self._tell("watch", told)
+            state.told = trouble.name
             return False
         if len(state.troubles) >= self.recipe.rollbacks:
             state.stopped = trouble.name

@@ -14,7 +14,7 @@ from mezzotint.training.watch import Reading, Tally
 
 NAMES = (
     *("step", "refused", "seconds", "best", "stale", "threads", "glances"),
-    *("troubles", "since", "suspected", "spoiled", "stopped"),
+    *("troubles", "since", "suspected", "told", "spoiled", "stopped"),
 )
 """Facts of a state that go to JSON as they are."""
 
@@ -59,6 +59,8 @@ class State:
         """Readings before the one that the last rollback went back to."""
         self.suspected = False
         """Whether the last milestone was suspect."""
+        self.told = ""
+        """The trouble of the last milestone that was only told."""
         self.spoiled = False
         """Whether the last milestone was so much worse than the best that the best weights are the model."""
         self.stopped = ""
