@@ -25,10 +25,11 @@ FLAGS = {
     look.board: "runs port",
     judge.compare: "runs out recompute split features count",
     judge.arena: "data recipes minutes seeds out set features count",
-    use.generate: "run count seed classes solver steps guidance out",
+    use.generate: "run count seed classes solver steps guidance between out",
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
+    use.latent: "run pictures factors reach count steps classes seed out",
 }
 
 

@@ -171,13 +171,23 @@ def train_run(run: Run, recipe: Recipe, dataset: Dataset, began: float, show: Sh
 def finish(run: Run, training: Training) -> ScoreCard:
     """Write the model, measure it, write what people look at."""
     method, dataset = training.trained(), training.dataset
-    snapshot.save(run.snapshot, method, training.recipe, facts_of(training), page.model_card(training.recipe, None, {}))
+    recipe = _for_sharing(training.recipe)
+    snapshot.save(run.snapshot, method, recipe, facts_of(training), page.model_card(recipe, None, {}))
     stored = snapshot.load(run.snapshot, catalog.kinds())
-    count = training.pictures_to_draw()
-    card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
+    card, count = scores_of(run), training.pictures_to_draw()
+    if card is None or card.protocol["weights"] != stored.digest:
+        # Else these very weights were measured before, perhaps with more care than this.
+        card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
     write_card(run, card)
     page.write(run, card, dataset, drawing.telling_sheets(stored.method, dataset, card))
     return card
+
+
+def _for_sharing(recipe: Recipe) -> Recipe:
+    """The recipe without the way to the pictures on this machine: a model folder is given to others."""
+    if not Path(recipe.data.source).is_absolute():
+        return recipe
+    return replace(recipe, data=replace(recipe.data, source=Path(recipe.data.source).name))
 
 
 def _judging(dataset: Dataset) -> str:
@@ -240,7 +250,7 @@ def remeasure(
         raise UserError(f"the number of pictures to draw must be at least {measure.FEWEST}, not {count}")
     refuse_odd_seed(seed)
     run, model = runs.find(Path(folder)), load(folder)
-    recipe = model.recipe
+    recipe = run.recipe(catalog.kinds())
     if source is not None:
         recipe = replace(recipe, data=replace(recipe.data, source=source))
     ruler = extractor(features, model.spec) if features else None

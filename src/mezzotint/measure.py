@@ -43,6 +43,10 @@ many."""
 DENSITY_STEPS = 16
 GLANCE = 1000
 """Pictures that a milestone's validation score looks at."""
+ENOUGH = 50
+"""Validation pictures that drawn ones are compared with by themselves; fewer would tell little."""
+DRAWN = 500
+"""Pictures that a quick look draws at least."""
 NEIGHBORS = 5
 """Reach of the balls of precision, recall, density and coverage."""
 BLOCKS_WITHIN = 8
@@ -61,6 +65,32 @@ class Glance:
     value: float
     higher_is_better: bool
     pictures: int
+    seen: "Seen | None" = None
+    """Of a method that was judged by its drawn pictures."""
+
+    @property
+    def badness(self) -> float:
+        """Lower is better and zero is perfect; nan where the score has no perfect value."""
+        if not self.higher_is_better:
+            return self.value
+        return 1 - self.value if self.name == "accuracy" else math.nan
+
+    @property
+    def error(self) -> float:
+        """Standard error of the value; 0 where it is not known."""
+        if self.name != "accuracy":
+            return 0.0
+        return math.sqrt(max(self.value * (1 - self.value), 1 / self.pictures) / self.pictures)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a quick look saw: features of real and of drawn pictures."""
+
+    real: Tensor
+    drawn: Tensor
+    labels: tuple[Tensor, Tensor] | None
+    """Classes of either, for a method that draws by class."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +124,11 @@ def _spoken(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}×{shape[2]}×{shape[0]}"
 
 
-def validation_score(method: Method, dataset: Dataset) -> Glance:
+def validation_score(method: Method, dataset: Dataset, known: Seen | None = None) -> Glance:
     """A quick look at up to 1,000 validation pictures: accuracy, evidence bound, error or Fréchet distance.
 
     Where there are hardly any it looks at training pictures; of a single one there is no distance (not a number).
+    `known` is what an earlier look saw, whose real pictures need not be looked at again.
     """
     split = "validation" if len(dataset.splits["validation"]) >= FEWEST else "train"
     batches = list(ordered(dataset, split, CHUNK, device_of(method), GLANCE))
@@ -116,14 +147,28 @@ def validation_score(method: Method, dataset: Dataset) -> Glance:
         if isinstance(method, Embeds):
             rank = embedding.effective_rank(torch.cat([method.features(x) for x, _ in batches]).cpu(), resamples=1)
             return Glance("effective_rank", rank.value, True, looked_at)
+    return _glance_at_drawn(method, dataset, known)
+
+
+def _glance_at_drawn(method: Method, dataset: Dataset, known: Seen | None) -> Glance:
+    split = "validation" if len(dataset.splits["validation"]) >= ENOUGH else "train"
     extractor = random_filters(dataset.spec)
-    real = torch.cat([extractor(x.cpu()) for x, _ in batches])
+    if known is None:
+        batches = list(ordered(dataset, split, CHUNK, limit=GLANCE))
+        real = torch.cat([extractor(x) for x, _ in batches])
+        kinds = torch.cat([y for _, y in batches if y is not None]) if method.classes else None
+    else:
+        real, kinds = known.real, known.labels and known.labels[0]
+    count = max(DRAWN, len(real))
     if len(real) < 2:
-        return Glance("frechet_random_filters", math.nan, False, looked_at)
-    drawn = draw(method, range(FIRST_SEED, FIRST_SEED + len(real)))
-    fake = torch.cat([extractor(part) for part in drawn.split(CHUNK)])
+        return Glance("frechet_random_filters", math.nan, False, count)
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
+    fake = torch.cat([extractor(part) for part in draw(method, seeds).split(CHUNK)])
+    if not bool(torch.isfinite(fake).all()):
+        return Glance("frechet_random_filters", math.nan, False, count)
     distance = distribution.frechet(distribution.Moments.of(real), distribution.Moments.of(fake))
-    return Glance("frechet_random_filters", distance, False, looked_at)
+    labels = None if kinds is None else (kinds, torch.tensor([s % method.classes for s in seeds]))
+    return Glance("frechet_random_filters", distance, False, count, Seen(real, fake, labels))
 
 
 def usual_count(minutes: float | None) -> int:

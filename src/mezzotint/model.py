@@ -18,10 +18,12 @@ from mezzotint.errors import UserError
 from mezzotint.measure import MethodFeatures
 from mezzotint.method import Method
 from mezzotint.metrics.features import Extractor, random_filters
+from mezzotint.ops import latents
 from mezzotint.scorecard import ScoreCard
 from mezzotint.types import (
     Classifies,
     DataSpec,
+    Decodes,
     DrawsInSteps,
     Embeds,
     Encodes,
@@ -60,6 +62,8 @@ class Model:
             found.append("generate")
         if isinstance(self.method, Encodes):
             found += ["reconstruct", "interpolate"]
+        if isinstance(self.method, Decodes):
+            found += ["go between seeds", "walk along factors", "project pictures"]
         if isinstance(self.method, FlowsBack):
             found.append("go to noise and back")
         return tuple(found)
@@ -154,6 +158,90 @@ class Model:
             return [(chunk, None) for chunk in chunks]
         named = list(classes) * len(rows) if len(classes) == 1 else classes
         return list(zip(chunks, self._labels(named, len(rows)).split(drawing.CHUNK), strict=True))
+
+    def between(self, seeds: tuple[int, int], steps: int, classes: Sequence[str] = ()) -> Float[Tensor, "steps c h w"]:
+        """`steps` pictures from that of one seed to that of another, over the sphere that the noise lies on.
+
+        `classes` are none (those that `generate` would draw), one for all, or two to go from one to the other.
+        """
+        method = self._require(Decodes, "go between seeds")
+        share = torch.linspace(0, 1, steps)
+        first, second = method.latents(seeds).cpu().float().split(1)
+        with drawing.using(self.method):
+            path = latents.slerp(first.expand(steps, -1), second.expand(steps, -1), share)
+            return self._decoded(path, self._ends(seeds, share, classes))
+
+    def factor_walks(
+        self, seeds: Sequence[int], count: int, steps: int, reach: float = 3.0, classes: Sequence[str] = ()
+    ) -> Float[Tensor, "n c h w"]:
+        """Each seed's picture along the `count` strongest directions of the latent space (Shen & Zhou 2021, "SeFa").
+
+        len(seeds)·count·steps pictures: for each seed and direction, `steps` from -reach to reach.
+        """
+        method = self._require(Decodes, "walk along factors")
+        with drawing.using(self.method):
+            start = method.latents(seeds).cpu().float()
+            directions = latents.factors(method.entrance().cpu().float(), count)
+            rows = [latents.walk(z[None], way, reach, steps) for z in start for way in directions]
+            repeats = len(directions) * steps
+            kinds = self._named_or_usual(seeds, classes)
+            return self._decoded(torch.cat(rows), None if kinds is None else kinds.repeat_interleave(repeats))
+
+    def project(
+        self, images: Images, classes: Sequence[str] = (), *, steps: int = 200, seed: int = 0, starts: int = 200
+    ) -> tuple[Float[Tensor, "n latent"], Images, Float[Tensor, " n"]]:
+        """The latents from which the model draws `images` most nearly, what it then draws, and what is left.
+
+        Gradient descent begins at the nearest of `starts` drawn pictures; what is left is a mean squared difference
+        over scales. A model trained by class is told the classes (or the one of all), or else tries all of them first.
+        """
+        method = self._require(Decodes, "project pictures")
+        images, device = self._fitting(images), drawing.device_of(self.method)
+        named = list(classes) * len(images) if len(classes) == 1 else list(classes)
+        kinds = self._labels(named, len(images)) if classes else None
+        seeds = range(seed, seed + starts)
+        with drawing.using(self.method):
+            noise, usual = method.latents(seeds).cpu().float(), self._named_or_usual(seeds, ())
+            drawn = self._decoded(noise, usual)
+            gaps = torch.stack([latents.difference(drawn, x.expand_as(drawn)) for x in images])
+            if kinds is not None and usual is not None:
+                gaps[kinds[:, None] != usual[None]] = torch.inf
+            nearest = gaps.argmin(1)
+        asked = kinds if kinds is not None else None if usual is None else usual[nearest]
+        told = None if asked is None else asked.to(device)
+        found, left = latents.projected(
+            lambda z: method.decode(z, told), images.to(device), noise[nearest].to(device), steps
+        )
+        with drawing.using(self.method):
+            return found.cpu(), self._decoded(found.cpu(), asked), left.cpu()
+
+    def _decoded(self, rows: Tensor, kinds: Tensor | None) -> Images:
+        """The pictures of latents, in full chunks so that each is what `generate` would draw."""
+        method, device, parts = self._require(Decodes, "draw latents"), drawing.device_of(self.method), []
+        for first in range(0, len(rows), drawing.DRAWN_AT_ONCE):
+            some = rows[first : first + drawing.DRAWN_AT_ONCE]
+            pad = drawing.DRAWN_AT_ONCE - len(some)
+            told = None if kinds is None else kinds[first : first + drawing.DRAWN_AT_ONCE]
+            if told is not None:
+                told = torch.cat([told, told[-1:].expand(pad, *told.shape[1:])]).to(device)
+            drawn = method.decode(torch.cat([some, some[-1:].expand(pad, -1)]).to(device), told)
+            parts.append(drawn[: len(some)].float().cpu())
+        return torch.cat(parts)
+
+    def _ends(self, seeds: Sequence[int], share: Tensor, classes: Sequence[str]) -> Tensor | None:
+        """For each step the shares of the classes of both ends."""
+        ends = self._named_or_usual(seeds, classes)
+        if ends is None:
+            return None
+        first, second = torch.nn.functional.one_hot(ends, self.method.classes).float()
+        return torch.lerp(first[None], second[None], share[:, None])
+
+    def _named_or_usual(self, seeds: Sequence[int], classes: Sequence[str]) -> Labels | None:
+        """The classes named (one for each seed, or one for all), or those that the seeds draw unasked."""
+        if not classes:
+            kinds = self.method.labels_for(seeds, None)
+            return None if kinds is None else kinds.cpu()
+        return self._labels(list(classes) * (len(seeds) if len(classes) == 1 else 1), len(seeds))
 
     def extractor(self) -> Extractor:
         """This model's features as the ruler of other models."""

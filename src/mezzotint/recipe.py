@@ -130,6 +130,9 @@ class Recipe:
     seed: int = 0
     milestones: int = 8
     """Sample grids and validation scores, spread evenly over the run."""
+    rollbacks: int = 3
+    """Times that a run which fails goes back to its last healthy milestone with a remedy, before it stops; 0 only tells
+    of troubles."""
     patience: int = 0
     """Stop early after so many milestones without a better validation score; 0 never does."""
     nonfinite_limit: int = 20
@@ -141,8 +144,8 @@ class Recipe:
         """Raise ValueError for sizes that cannot be trained with."""
         if self.batch < 1 or (self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch):
             raise ValueError("batch must be at least 1 and micro_batch between 1 and batch")
-        if min(self.milestones, self.patience, self.nonfinite_limit) < 0 or not 0 <= self.seed < 2**63:
-            raise ValueError("milestones, patience, nonfinite_limit and seed must not be negative")
+        if min(self.milestones, self.rollbacks, self.patience, self.nonfinite_limit) < 0 or not 0 <= self.seed < 2**63:
+            raise ValueError("milestones, rollbacks, patience, nonfinite_limit and seed must not be negative")
         if not 0 <= self.clip_norm < float("inf") or not self.checkpoint_seconds >= 0:
             raise ValueError("clip_norm and checkpoint_seconds must be finite and not negative")
 

@@ -15,6 +15,10 @@ Labels = Int[Tensor, " n"]
 """One class index per picture, int64."""
 
 
+Kinds = Int[Tensor, " n"] | Float[Tensor, "n classes"]
+"""Classes to draw: one index per picture, or shares of several classes, which sum to one."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What a data set decides about a network: the shape of its pictures and its classes."""
@@ -113,6 +117,41 @@ class Generates(Protocol):
 
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; a seed draws the same picture in any company."""
+        ...
+
+
+@runtime_checkable
+class DrawsPairs(Generates, Protocol):
+    """Draws two kinds of pictures that belong together."""
+
+    def generate_pairs(self, seeds: Sequence[int], labels: Labels | None = None) -> tuple[Images, Images]:
+        """For each seed the picture that `generate` draws, and its partner."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Generates, Protocol):
+    """Draws from latents that may be chosen."""
+
+    def latents(self, seeds: Sequence[int]) -> Float[Tensor, "n latent"]:
+        """What `generate` draws the pictures of these seeds from."""
+        ...
+
+    def decode(self, latents: Float[Tensor, "n latent"], labels: Kinds | None = None) -> Images:
+        """The picture of each latent."""
+        ...
+
+    def entrance(self) -> Float[Tensor, "rows latent"]:
+        """The weights that a latent is first multiplied by."""
+        ...
+
+
+@runtime_checkable
+class Discriminates(Generates, Protocol):
+    """Draws against a judge, who may be asked."""
+
+    def logits(self, images: Images, labels: Labels | None = None) -> Float[Tensor, " n"]:
+        """How much each picture looks real to the discriminator; higher is more real."""
         ...
 
 

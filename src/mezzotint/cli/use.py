@@ -9,6 +9,8 @@ from cyclopts import Parameter
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mezzotint.model import Model
     from mezzotint.types import Images
 
@@ -27,6 +29,7 @@ def generate(
     solver: str | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    between: tuple[int, int] | None = None,
     out: Path = Path("grid.png"),
 ) -> None:
     """Draw new pictures with the model of RUN.
@@ -47,6 +50,9 @@ def generate(
         With such a model: how many steps.
     guidance:
         With such a model, trained by class: more than 1 exaggerates what is typical of the class.
+    between:
+        With a model that draws from latents (a GAN): go from the picture of one seed to that of another in --count
+        pictures; --classes names the class of all, or of both ends.
     out:
         A .png (one grid), a .npz (arrays) or a folder (single pictures).
     """
@@ -56,6 +62,13 @@ def generate(
         raise UserError("--count must be at least 1")
     _check_out(out)
     model = load(run)
+    if between is not None:
+        if (solver, steps, guidance) != (None, None, None):
+            raise UserError("--between goes with models that draw in one pass, without solver, steps or guidance")
+        images = model.between(between, count, classes)
+        _write(images, out, [f"step-{i:03d}" for i in range(count)], None, model, columns=min(count, 12))
+        print(f"{count} pictures in {out}")
+        return
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     images = model.generate(range(seed, seed + count), named, solver=solver, steps=steps, guidance=guidance)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
@@ -68,6 +81,78 @@ def _usual_classes(model: "Model", seed: int, count: int) -> list[str] | None:
     if not getattr(model.method, "classes", 0):
         return None
     return [model.spec.classes[s % len(model.spec.classes)] for s in range(seed, seed + count)]
+
+
+def latent(
+    run: Path,
+    pictures: Annotated[tuple[Path, ...], Parameter(show=True)] = (),
+    /,
+    *,
+    factors: int = 6,
+    reach: float = 3.0,
+    count: int = 3,
+    steps: int | None = None,
+    classes: Classes = (),
+    seed: int = 0,
+    out: Path = Path("latent.png"),
+) -> None:
+    """Look around in the latent space of RUN: its strongest directions, or the nearest it can draw to PICTURES.
+
+    Without PICTURES each row is one seed's picture along one direction of the generator's first weights (SeFa). With
+    PICTURES each is shown above what gradient descent found; a .npz also holds the latents.
+
+    Parameters
+    ----------
+    run:
+        A run's folder or a model's; it must draw from latents (a GAN).
+    pictures:
+        Picture files to project.
+    factors:
+        How many directions.
+    reach:
+        How far along them each way, in standard deviations of the noise.
+    count:
+        How many seeds.
+    steps:
+        Pictures of each walk (default 7), or steps of descent (default 200).
+    classes:
+        The class of all, or of each seed or picture, with a model trained by class.
+    seed:
+        The first seed; for PICTURES, of those that the descent may begin at.
+    out:
+        A .png, a .npz or a folder.
+    """
+    from mezzotint.model import load
+
+    if min(factors, count, 1 if steps is None else steps) < 1 or reach <= 0:
+        raise UserError("--factors, --count and --steps must be at least 1, and --reach above 0")
+    _check_out(out)
+    model = load(run)
+    if pictures:
+        _project(model, pictures, steps or 200, classes, seed, out)
+        return
+    columns = steps or 7
+    images = model.factor_walks(range(seed, seed + count), factors, columns, reach, classes)
+    rows = len(images) // columns
+    names = [f"row-{row:03d}-step-{step:03d}" for row in range(rows) for step in range(columns)]
+    _write(images, out, names, None, model, columns=columns)
+    print(f"{count} seeds along {rows // count} directions in {out}")
+
+
+def _project(
+    model: "Model", paths: tuple[Path, ...], steps: int, classes: tuple[str, ...], seed: int, out: Path
+) -> None:
+    import torch
+
+    images = _read(model, paths)
+    found, drawn, left = model.project(images, classes, steps=steps, seed=seed)
+    if out.suffix == ".png":
+        _write(torch.cat([images, drawn]), out, [], None, model, columns=len(paths))
+    else:
+        _write(drawn, out, _names(paths), None, model, latents=found)
+    for path, gap in zip(paths, left.tolist(), strict=True):
+        print(f"{path}  mean squared difference {gap:.4f}")
+    print(f"{len(paths)} projections in {out}")
 
 
 def classify(
@@ -203,7 +288,13 @@ def _check_out(out: Path) -> None:
 
 
 def _write(
-    images: "Images", out: Path, names: list[str], classes: list[str] | None, model: "Model", columns: int | None = None
+    images: "Images",
+    out: Path,
+    names: list[str],
+    classes: list[str] | None,
+    model: "Model",
+    columns: int | None = None,
+    latents: "Tensor | None" = None,
 ) -> None:
     import numpy as np
 
@@ -216,6 +307,8 @@ def _write(
     elif out.suffix == ".npz":
         new = out.with_name(f".{out.name}.new.npz")
         arrays = {"images": pixels}
+        if latents is not None:
+            arrays["latents"] = latents.numpy()
         if classes is not None:
             arrays["labels"] = np.array([model.spec.classes.index(c) for c in classes])
             arrays["classes"] = np.array(model.spec.classes)

@@ -24,6 +24,7 @@ for verb in (
     use.classify,
     use.reconstruct,
     use.interpolate,
+    use.latent,
     look.board,
 ):
     app.command(verb)

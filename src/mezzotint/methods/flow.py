@@ -195,10 +195,7 @@ class Flow(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or from the seeds too."""
         d, device = self.config.drawing, next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
-        labels = labels if self.classes else None
-        times = self._drawing_times()
+        labels, times = self.labels_for(seeds, labels), self._drawing_times()
 
         def noise(step: int) -> Tensor:
             # Far from the seeds themselves, which are the keys of the first noise.

@@ -87,9 +87,7 @@ class Vae(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed, decoded from the prior; classes come from `labels`, or from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
-        return self.decode(normal_from_seeds(seeds, self.config.latent).to(device), labels)
+        return self.decode(normal_from_seeds(seeds, self.config.latent).to(device), self.labels_for(seeds, labels))
 
     def _given(self, labels: Labels | None) -> Labels | None:
         return labels if self.classes else None

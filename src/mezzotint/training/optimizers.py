@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,6 +29,19 @@ def build(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Op
             return torch.optim.Adagrad(parameters, s.lr, weight_decay=s.weight_decay, eps=s.eps)
         case "muon":
             return Muon(parameters, s)
+
+
+def spread_over(settings: Optimizer, turns: float) -> Optimizer:
+    """The settings for a group that is trained `turns` times a step, so that a step moves and forgets as one turn does.
+
+    Karras et al. 2020 (StyleGAN2), appendix B, where a penalty every k steps makes 1 + 1/k turns: with c = k/(k + 1)
+    the rate is multiplied by c and the betas are raised to c. Up to one turn a step changes nothing.
+    """
+    if turns <= 1:
+        return settings
+    c = 1 / turns
+    rates = {"lr": settings.lr * c, "vector_lr": settings.vector_lr * c, "momentum": settings.momentum**c}
+    return replace(settings, **rates, betas=(settings.betas[0] ** c, settings.betas[1] ** c))
 
 
 def rate_factor(settings: Optimizer, progress: float) -> float:

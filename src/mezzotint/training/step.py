@@ -1,5 +1,7 @@
 """One training step: the due phases in turn, each with its own groups, refused by name where it is not finite."""
 
+import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,7 +40,7 @@ class Stepper:
         parts: dict[str, Tensor] = {}
         refusals: list[Refusal] = []
         state.method.train()
-        due = [state.step % phase.every == 0 for phase in state.method.phases]
+        due = due_at(state.step, state.method.phases)
         for number, phase in enumerate(state.method.phases):
             if due[number]:
                 key = _key(recipe.seed, state.images, number)
@@ -70,13 +72,14 @@ class Stepper:
             if recipe.clip_norm > 0:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
             for name in phase.trains:
-                optimizers.set_rate(self.state.optimizers[name], recipe.optimizers[name], progress)
+                optimizers.set_rate(self.state.optimizers[name], self.state.settings[name], progress)
                 self.state.optimizers[name].step()
             method.after_step(phase.name)
         else:
             refusal = Refusal(phase.name, float(total), float(norm))
             for b, before in zip(method.buffers(), buffers, strict=True):
                 b.data.copy_(before)
+        self.state.tally.add(phase.name, float(norm), refusal is not None)
         for p in trained:
             p.grad = None
         return parts, refusal
@@ -102,6 +105,22 @@ class Stepper:
         if self.execution.precision == "bf16":
             return torch.autocast(self.execution.device or "cpu", torch.bfloat16)
         return nullcontext()
+
+
+def due_at(step: int, phases: Sequence[Phase]) -> tuple[bool, ...]:
+    """Which of the phases take their turn at a step."""
+    return tuple(step % phase.every == 0 for phase in phases)
+
+
+def kinds_of_steps(phases: Sequence[Phase]) -> dict[int, float]:
+    """A step of each combination of phases, with the share of all steps that are like it."""
+    period = math.lcm(*(phase.every for phase in phases))
+    firsts: dict[tuple[bool, ...], int] = {}
+    shares: dict[int, float] = {}
+    for step in range(period):
+        first = firsts.setdefault(due_at(step, phases), step)
+        shares[first] = shares.get(first, 0.0) + 1 / period
+    return shares
 
 
 def _piece(batch: Batch, first: int, size: int) -> Batch:
