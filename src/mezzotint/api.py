@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mezzotint import cas, catalog, drawing, measure, page, scorecard, snapshot
+from mezzotint import cas, catalog, codec, drawing, measure, page, scorecard, snapshot
 from mezzotint.audit import AuditCard
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
+from mezzotint.method import Method
+from mezzotint.metrics import calibration
 from mezzotint.model import extractor, load
 from mezzotint.recipe import Budget, Recipe, with_setting
 from mezzotint.scorecard import ScoreCard
@@ -23,7 +25,7 @@ from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training, stepper_for
 from mezzotint.training.memory import peak_mb
 from mezzotint.training.run import Run
-from mezzotint.types import Generates
+from mezzotint.types import Classifies, Generates
 
 Show = Callable[[Report], None]
 
@@ -168,7 +170,8 @@ def train_run(run: Run, recipe: Recipe, dataset: Dataset, began: float, show: Sh
 def finish(run: Run, training: Training) -> ScoreCard:
     """Write the model, measure it, write what people look at."""
     method, dataset = training.trained(), training.dataset
-    snapshot.save(run.snapshot, method, training.recipe, facts_of(training), page.model_card(training.recipe, None, {}))
+    facts = {**facts_of(training), **calibration_of(method, dataset)}
+    snapshot.save(run.snapshot, method, training.recipe, facts, page.model_card(training.recipe, None, {}))
     stored = snapshot.load(run.snapshot, catalog.kinds())
     count = training.pictures_to_draw()
     card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
@@ -193,6 +196,16 @@ def facts_of(training: Training) -> dict[str, Any]:
         "peak_mb": peak_mb(),
         "execution": vars(training.execution),
     }
+
+
+def calibration_of(method: Method, dataset: Dataset) -> dict[str, Any]:
+    """What a model card says of probabilities: nothing for a method that does not recognise, or without held-out data.
+
+    Fitted on validation pictures, on no others: those of the test split judge.
+    """
+    if not isinstance(method, Classifies) or len(dataset.splits["validation"]) < measure.FEWEST:
+        return {}
+    return {"calibration": codec.encode(calibration.fit(*measure.answers(method, dataset, "validation")))}
 
 
 def write_card(run: Run, card: ScoreCard) -> None:

@@ -25,6 +25,13 @@ class Data:
     """1 grey, 3 RGB; the data's own where it is not given."""
     crop: Literal["center", "fit", "stretch"] = "center"
     augment: Augment = Augment()
+    balance: float = 0.0
+    """How far classes are shown equally often: 0 as they are, 1 all alike (`data.loader.Batches`)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a balance that is none."""
+        if not 0 <= self.balance <= 1:
+            raise ValueError("balance must be from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,8 @@ class Optimizer:
     eps: float = 1e-8
     weight_decay: float = 0.0
     """Decoupled for AdamW and Muon; added to the gradient by the others."""
+    decay_vectors: bool = True
+    """Whether biases, norms and other vectors decay too; of SGD, Adam, AdamW and Muon."""
     vector_lr: float = 1e-3
     """Muon only: learning rate of the AdamW that takes biases, norms and the head."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"

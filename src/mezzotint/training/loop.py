@@ -348,7 +348,7 @@ def stepper_for(recipe: Recipe, execution: Execution, dataset: Dataset) -> Stepp
     layout = torch.channels_last if execution.channels_last else torch.contiguous_format
     method = recipe.method.build(dataset.spec)
     method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
+    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device, recipe.data.balance)
     return Stepper(recipe, execution, State(recipe, method), batches)
 
 
