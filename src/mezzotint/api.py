@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mezzotint import cas, catalog, codec, drawing, measure, page, scorecard, snapshot
+from mezzotint import cas, catalog, codec, drawing, measure, page, scorecard, snapshot, transfer
 from mezzotint.audit import AuditCard
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
@@ -51,6 +51,8 @@ class Asked:
     settings: tuple[str, ...] = ()
     """`key=value`, as `--set` takes them."""
     seed: int = 0
+    start: Path | None = None
+    """A run to take networks and weights from."""
 
     def budget(self) -> Budget:
         """Ten minutes unless asked otherwise; raises UserError for both minutes and images, or for neither positive."""
@@ -74,15 +76,18 @@ def train(
     crop: str = "center",
     settings: Sequence[str] = (),
     seed: int = 0,
+    start: str | Path | None = None,
     show: Show | None = None,
 ) -> Run:
     """Train `recipe` on `source` (a named set, a folder, an .npz) and measure it; returns the run.
 
-    `settings` are changes to the recipe like `optimizer.lr=1e-4`. `show` is called about once a second with where the
+    `settings` are changes to the recipe like `optimizer.lr=1e-4`. `start` is an earlier run whose networks are taken,
+    with their weights but for a head of other classes. `show` is called about once a second with where the
     training stands. Raises UserError for what a user can mend, Interrupted after Ctrl-C with the state on disk.
     """
     began = time.monotonic()
-    asked = Asked(minutes, images, Path(out) if out else None, size, channels, crop, tuple(settings), seed)
+    begin = Path(start) if start else None
+    asked = Asked(minutes, images, Path(out) if out else None, size, channels, crop, tuple(settings), seed, begin)
     run, made, dataset = prepare(recipe, source, asked)
     return train_run(run, made, dataset, began, show)
 
@@ -92,7 +97,7 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
     budget = asked.budget()
     catalog.entry(name)  # a wrong name is said before the data are decoded
     dataset = data.load(source, size=asked.size, channels=asked.channels, crop=asked.crop, progress=progress)
-    recipe = catalog.recipe(name, dataset.spec, budget.minutes or 10.0)
+    recipe, why = catalog.chosen(name, dataset.spec, budget.minutes or 10.0)
     location = str(Path(source).expanduser().resolve()) if Path(source).expanduser().exists() else str(source)
     pictures = replace(
         recipe.data,
@@ -103,10 +108,15 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
     )
     refuse_odd_seed(asked.seed, 63)
     recipe = replace(recipe, data=pictures, budget=budget, seed=asked.seed)
+    earlier = snapshot.load(asked.start, catalog.kinds()) if asked.start else None
+    if earlier:
+        recipe = transfer.with_networks_of(recipe, earlier)
     for setting in asked.settings:
         recipe = with_setting(recipe, setting, catalog.kinds())
     _try_out(recipe, dataset, changed=bool(asked.settings))
-    return runs.begin(asked.out, recipe, dataset.spec, dataset.digest), recipe, dataset
+    start = transfer.weights_for(recipe, dataset.spec, earlier) if earlier else {}
+    run = runs.begin(asked.out, recipe, dataset.spec, dataset.digest, why, start)
+    return run, run.recipe(catalog.kinds()), dataset
 
 
 def refuse_odd_seed(seed: int, bits: int = 32) -> None:

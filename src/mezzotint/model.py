@@ -155,7 +155,7 @@ class Model:
         if found is None:
             raise UserError(
                 f"no threshold promises a precision of {precision:g}: on {self.calibration.pictures} validation "
-                f"pictures at most about {self.calibration.best_precision():.3f} can be shown; ask for less"
+                f"pictures at most {self.calibration.best_precision():.3f} can be shown; ask for less"
             )
         return found
 

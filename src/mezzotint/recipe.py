@@ -137,6 +137,8 @@ class Recipe:
     clip_norm: float = 0.0
     """Bound on the norm of a phase's gradient; 0 is none."""
     seed: int = 0
+    start: str | None = None
+    """Hash of the weights that the run begins with (`start.safetensors` in its folder); None begins at random."""
     milestones: int = 8
     """Sample grids and validation scores, spread evenly over the run."""
     patience: int = 0
@@ -185,6 +187,8 @@ def with_setting(recipe: Recipe, setting: str, kinds: codec.Kinds) -> Recipe:
         return recipe
     if path in ("budget.images", "budget.minutes"):
         raise UserError("the budget is set by --minutes or --images")
+    if path == "start":
+        raise UserError("a run begins with the weights of another by --from RUN")
     if path in ("data.source", "data.size", "data.channels", "data.crop"):
         raise UserError(f"{path} is not set so: name the pictures after the recipe, and --size, --channels or --crop")
     return codec.changed(recipe, path, text, kinds)

@@ -31,7 +31,8 @@ class DataSpec:
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "DataSpec":
         """From what JSON gives back, where tuples are lists."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**kept)
 
     @property
     def shape(self) -> tuple[int, int, int]:

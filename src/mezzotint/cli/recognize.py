@@ -92,7 +92,9 @@ def _told(
             continue
         answers = model.recognize(images, precision, strange)
         for i, path in enumerate(some):
-            ranked = sorted(zip(model.spec.classes, answers.probabilities[i].tolist(), strict=True), key=lambda x: -x[1])
+            ranked = sorted(
+                zip(model.spec.classes, answers.probabilities[i].tolist(), strict=True), key=lambda x: -x[1]
+            )
             said: dict[str, Any] = {"picture": str(path), "class": ranked[0][0] if answers.known[i] else None}
             said["probability"] = round(ranked[0][1], 6)
             if answers.strangeness is not None:

@@ -127,7 +127,7 @@ def _sharpness(pixels: Bytes, strength: Tensor, sign: Tensor) -> Bytes:
 
 
 def _moved(pixels: Bytes, matrices: Tensor, offsets: Tensor) -> Bytes:
-    """`matrices` (n × 2 × 2) and `offsets` (n × 2) lead from a place to where it comes from; (x, y) about the middle."""
+    """`matrices` (n × 2 × 2) and `offsets` (n × 2) lead from a place to its origin; (x, y) about the middle."""
     n, c, h, w = pixels.shape
     y, x = torch.meshgrid(torch.arange(h) - (h - 1) / 2, torch.arange(w) - (w - 1) / 2, indexing="ij")
     here = torch.stack([x, y]).flatten(1).to(pixels.device)

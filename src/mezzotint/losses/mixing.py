@@ -36,9 +36,7 @@ class Mixing:
         return self.mixup + self.cutmix > 0 and self.probability > 0 and progress < self.until
 
 
-def mixed(
-    images: Images, uniforms: Float[Tensor, "n five"], config: Mixing
-) -> tuple[Images, Float[Tensor, " n"]]:
+def mixed(images: Images, uniforms: Float[Tensor, "n five"], config: Mixing) -> tuple[Images, Float[Tensor, " n"]]:
     """Each picture mixed with its partner, which is the one at its place counted from the end; and its own share.
 
     Row i of `uniforms` (n × NUMBERS, in [0, 1)) decides for picture i: whether, which kind, the share, and where.
@@ -55,9 +53,7 @@ def mixed(
     return others + (images - others) * weight, own.to(images.device, torch.float32)
 
 
-def windows(
-    height: int, width: int, share: Tensor, across: Tensor, down: Tensor
-) -> tuple[Tensor, Float[Tensor, " n"]]:
+def windows(height: int, width: int, share: Tensor, across: Tensor, down: Tensor) -> tuple[Tensor, Float[Tensor, " n"]]:
     """Rectangles that leave about `share` of a picture uncovered (Yun et al. 2019, eq. 2), and what they leave in fact.
 
     The middle is anywhere in the picture (`across`, `down` in [0, 1)), so that the edge may cut a part off. The
@@ -77,4 +73,6 @@ def windows(
 
 def _beta(u: Tensor, parameter: float) -> Tensor:
     """Quantiles of the symmetric beta distribution."""
-    return torch.from_numpy(special.betaincinv(parameter, parameter, u.numpy())) if parameter > 0 else torch.ones_like(u)
+    return (
+        torch.from_numpy(special.betaincinv(parameter, parameter, u.numpy())) if parameter > 0 else torch.ones_like(u)
+    )

@@ -7,10 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from mezzotint.errors import UserError
-from mezzotint.method import Method, MethodConfig
 from mezzotint.losses import mixing
 from mezzotint.losses.mixing import Mixing
 from mezzotint.losses.recognition import class_weights, logit_offsets, surprise
+from mezzotint.method import Method, MethodConfig
 from mezzotint.networks.classic import ClassicConfig
 from mezzotint.networks.convnext import ConvnextConfig
 from mezzotint.networks.densenet import DensenetConfig
@@ -49,8 +49,9 @@ class ClassifierConfig(MethodConfig):
         if not 0 <= self.shift_test < min(spec.height, spec.width):
             raise UserError(f"shift_test={self.shift_test} moves these pictures out of sight: set it to 0 or 1")
         if (self.class_weight or self.logit_adjustment) and len(spec.counts) != len(spec.classes):
-            raise UserError("how many pictures each class has is not known here: set class_weight and "
-                            "logit_adjustment to 0")
+            raise UserError(
+                "how many pictures each class has is not known here: set class_weight and logit_adjustment to 0"
+            )
         return Classifier(self, spec)
 
 

@@ -55,7 +55,7 @@ class Recognizer(nn.Module):
 
 
 def reduction(spec: DataSpec, asked: int | None, wide: int = 48) -> int:
-    """By what a stem divides the sides: as asked, else by the picture, so that the first stage works on 28 to 56 pixels.
+    """By what a stem divides the sides: as asked, else so that the first stage works on 28 to 56 pixels.
 
     1 below `wide` pixels, 2 below 96, 4 from there on (224 pixels: 56, as published).
     """

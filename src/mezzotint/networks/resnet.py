@@ -59,9 +59,7 @@ class ResnetConfig:
 _EXPANSION = {"basic": 1, "bottleneck": 4}
 
 
-def stem_layers(
-    spec: DataSpec, channels: int, by: int, norm: Callable[[int], nn.Module] | None
-) -> list[nn.Module]:
+def stem_layers(spec: DataSpec, channels: int, by: int, norm: Callable[[int], nn.Module] | None) -> list[nn.Module]:
     """3×3 pixels for small pictures; 7×7 with a stride, and a pool, for large ones (He et al. 2015, table 1)."""
     kernel = 7 if by == 4 else 3
     convolution = Conv2d(spec.channels, channels, kernel, 1 if by == 1 else 2, kernel // 2, bias=False)

@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mezzotint import drawing, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
+from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
@@ -31,7 +34,7 @@ from mezzotint.training.probe import Pace, available_threads, default_device, se
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
 from mezzotint.training.step import Stepper
-from mezzotint.types import Denoises, Generates
+from mezzotint.types import Classifies, Denoises, Generates
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -78,6 +81,8 @@ class Training:
         self._settle()
         self.stepper = stepper_for(self.recipe, self.execution, self.dataset)
         self.state = self.stepper.state
+        if self.recipe.start and resumed is None:
+            self.state.begin_with(_start_of(self.run, self.recipe.start))
         self.journal = Journal(self.run.folder, purge_from=resumed[0] + 1 if resumed else 0)
         try:
             self._resume(resumed)
@@ -122,6 +127,8 @@ class Training:
             return 0.0
         drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
         looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
+        if isinstance(self.state.method, Classifies):
+            looked_at += len(self.dataset.splits["validation"])  # for the calibration
         return statistics.median(self.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
@@ -358,6 +365,16 @@ def checkpoint_of(run: Run) -> _Checkpoint | None:
         return checkpoint.load_newest(run.checkpoints)
     except ValueError as error:
         raise UserError(f"{error}, and there is no other; begin the run again") from None
+
+
+def _start_of(run: Run, digest: str) -> dict[str, Tensor]:
+    """The weights that a run begins with; raises UserError where they are gone or damaged."""
+    try:
+        if file_digest(run.start) == digest:
+            return load_file(run.start)
+    except (OSError, SafetensorError):
+        pass
+    raise UserError(f"{run.start} is missing or damaged: begin the run again with --from")
 
 
 def _use_threads(execution: Execution) -> None:
