@@ -15,7 +15,9 @@ NAMES = (
 )
 rng = np.random.default_rng(0)
 SMOOTH = np.stack([rng.integers(0, 256, (4, 4, 3), np.uint8).repeat(5, 0).repeat(6, 1) // 2 + 40 for _ in range(3)])
-PICTURES = torch.from_numpy(np.concatenate([SMOOTH, rng.integers(0, 256, (3, 20, 24, 3), np.uint8)])).permute(0, 3, 1, 2)
+PICTURES = torch.from_numpy(np.concatenate([SMOOTH, rng.integers(0, 256, (3, 20, 24, 3), np.uint8)])).permute(
+    0, 3, 1, 2
+)
 
 
 def done(name: str, strength: int, sign: float = 0.9, pictures: torch.Tensor = PICTURES) -> np.ndarray:

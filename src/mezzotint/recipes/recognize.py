@@ -169,7 +169,9 @@ def densenet(spec: DataSpec, minutes: float, pace: float = LAPTOP) -> Recipe:
     return Recipe(
         name="densenet",
         method=ClassifierConfig(
-            network=largest(_fitting(ladder, spec), spec, affordable(spec, minutes, pace)), label_smoothing=0.1, flip_test=changes.flip
+            network=largest(_fitting(ladder, spec), spec, affordable(spec, minutes, pace)),
+            label_smoothing=0.1,
+            flip_test=changes.flip,
         ),
         optimizers={"network": sgd},
         batch=128,
@@ -214,6 +216,7 @@ def convnext(spec: DataSpec, minutes: float, pace: float = LAPTOP) -> Recipe:
 def vit(spec: DataSpec, minutes: float, pace: float = LAPTOP) -> Recipe:
     """A small plain vision transformer (Beyer et al. 2022); it needs more pictures than most folders have."""
     ladder = (
+        VitConfig(width=64, depth=4, heads=2),
         VitConfig(width=96, depth=4, heads=3),
         VitConfig(width=128, depth=6, heads=4),
         VitConfig(width=192, depth=9, heads=3, drop_path=0.05),

@@ -1,7 +1,7 @@
 """How much work a network is, and how much of it a budget affords."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ ACCELERATOR = 3e12
 """The same on a GPU, roughly."""
 
 
+@runtime_checkable
 class Builds(Protocol):
     """A network's configuration."""
 
