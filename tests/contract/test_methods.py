@@ -108,7 +108,7 @@ def test_one_batch_is_denoised_by_heart(name: str, digits: Dataset, make_recipe:
         ("cnn-classic", 0.1),
         ("convnext", 0.5),
         ("densenet", 0.5),
-        ("vit", 0.5),
+        ("vit", 0.7),
         ("vae", 0.75),
         ("vae-dense", 0.75),
         ("vicreg", 0.7),

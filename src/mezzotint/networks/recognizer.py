@@ -115,10 +115,10 @@ def he_weights(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def small_weights(network: nn.Module, skip: nn.Module | None = None) -> None:
+def small_weights(network: nn.Module) -> None:
     """Begin all linear maps and convolutions by a truncated normal of deviation 0.02, biases by zero."""
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)) and module is not skip:
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.networks.parts import Fold, attended
-from mezzotint.networks.recognizer import ChannelNorm, DropPath, Recognizer, depths, small_weights
+from mezzotint.networks.recognizer import ChannelNorm, DropPath, Recognizer, depths
 from mezzotint.types import DataSpec
 
 LEAST = 7
@@ -37,9 +37,10 @@ class VitConfig:
         rates = depths((self.depth,), self.drop_path)[0]
         blocks = [_Block(self, rate) for rate in rates]
         last = ChannelNorm(self.width, eps=1e-6)
-        network = Recognizer(spec, _Patches(spec, patch, self.width), blocks, last, self.width, self.dropout)
-        small_weights(network, skip=network.head)
-        return network
+        for layer in (layer for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        return Recognizer(spec, _Patches(spec, patch, self.width), blocks, last, self.width, self.dropout)
 
 
 def _patch_for(side: int) -> int:
@@ -66,6 +67,8 @@ class _Patches(nn.Module):
         super().__init__()
         self.fold = Fold(side, side)
         self.map = nn.Conv2d(spec.channels * side**2, width, 1)
+        # As large as the codes of the places, which would drown the pictures otherwise.
+        nn.init.normal_(self.map.weight, std=(spec.channels * side**2) ** -0.5)
         rows, columns = -(-spec.height // side), -(-spec.width // side)
         self.register_buffer("places", sines_of_places(rows, columns, width), persistent=False)
 
