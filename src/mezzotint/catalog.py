@@ -48,7 +48,7 @@ RECIPES: dict[str, Entry] = {
     "vae": Entry("vae", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("vae", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
     "vicreg": Entry("recognize", "features without labels, to measure with: VICReg", "1.1 M"),
-    "vit": Entry("recognize", "recognize pictures: a small vision transformer, for many pictures", "0.5 to 21 M"),
+    "vit": Entry("recognize", "recognize pictures: a small vision transformer, for many pictures", "0.2 to 21 M"),
     "wgan": Entry("gan", "draw pictures: Wasserstein GAN with clipped weights", "0.9 M"),
     "wgan-gp": Entry("gan", "draw pictures: Wasserstein GAN with a gradient penalty", "1.1 M"),
 }
