@@ -10,12 +10,12 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import judge, look, make, recognize, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
 FLAGS = {
-    make.train: "recipe data minutes images out size channels crop set seed resume",
+    make.train: "recipe data minutes images out size channels crop set seed start resume",
     look.recipes: "name",
     look.check: "folder size crop as_json",
     look.show: "run",
@@ -26,7 +26,9 @@ FLAGS = {
     judge.compare: "runs out recompute split features count",
     judge.arena: "data recipes minutes seeds out set features count",
     use.generate: "run count seed classes solver steps guidance between out",
-    use.classify: "run pictures as_json top",
+    recognize.classify: "run pictures as_json top precision strange out",
+    recognize.explain: "run pictures how of out",
+    recognize.labels: "data recipe minutes images folds size set seed out",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
     use.latent: "run pictures factors reach count steps classes seed out",

@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 
-from mezzotint import cas, catalog, drawing, measure, page, scorecard, snapshot
+from mezzotint import cas, catalog, codec, drawing, measure, page, scorecard, snapshot, transfer
 from mezzotint.audit import AuditCard
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import spread
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
+from mezzotint.method import Method
+from mezzotint.metrics import calibration
 from mezzotint.model import extractor, load
 from mezzotint.recipe import Budget, Recipe, with_setting
 from mezzotint.scorecard import ScoreCard
@@ -26,7 +28,7 @@ from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training, stepper_for
 from mezzotint.training.memory import peak_mb
 from mezzotint.training.run import Run
-from mezzotint.types import Generates
+from mezzotint.types import Classifies, Generates
 
 Show = Callable[[Report], None]
 
@@ -52,6 +54,8 @@ class Asked:
     settings: tuple[str, ...] = ()
     """`key=value`, as `--set` takes them."""
     seed: int = 0
+    start: Path | None = None
+    """A run to take networks and weights from."""
 
     def budget(self) -> Budget:
         """Ten minutes unless asked otherwise; raises UserError for both minutes and images, or for neither positive."""
@@ -75,15 +79,18 @@ def train(
     crop: str = "center",
     settings: Sequence[str] = (),
     seed: int = 0,
+    start: str | Path | None = None,
     show: Show | None = None,
 ) -> Run:
     """Train `recipe` on `source` (a named set, a folder, an .npz) and measure it; returns the run.
 
-    `settings` are changes to the recipe like `optimizer.lr=1e-4`. `show` is called about once a second with where the
+    `settings` are changes to the recipe like `optimizer.lr=1e-4`. `start` is an earlier run whose networks are taken,
+    with their weights but for a head of other classes. `show` is called about once a second with where the
     training stands. Raises UserError for what a user can mend, Interrupted after Ctrl-C with the state on disk.
     """
     began = time.monotonic()
-    asked = Asked(minutes, images, Path(out) if out else None, size, channels, crop, tuple(settings), seed)
+    begin = Path(start) if start else None
+    asked = Asked(minutes, images, Path(out) if out else None, size, channels, crop, tuple(settings), seed, begin)
     run, made, dataset = prepare(recipe, source, asked)
     return train_run(run, made, dataset, began, show)
 
@@ -93,7 +100,7 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
     budget = asked.budget()
     catalog.entry(name)  # a wrong name is said before the data are decoded
     dataset = data.load(source, size=asked.size, channels=asked.channels, crop=asked.crop, progress=progress)
-    recipe = catalog.recipe(name, dataset.spec, budget.minutes or 10.0)
+    recipe, why = catalog.chosen(name, dataset.spec, budget.minutes or 10.0)
     location = str(Path(source).expanduser().resolve()) if Path(source).expanduser().exists() else str(source)
     pictures = replace(
         recipe.data,
@@ -104,10 +111,15 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
     )
     refuse_odd_seed(asked.seed, 63)
     recipe = replace(recipe, data=pictures, budget=budget, seed=asked.seed)
+    earlier = snapshot.load(asked.start, catalog.kinds()) if asked.start else None
+    if earlier:
+        recipe = transfer.with_networks_of(recipe, earlier)
     for setting in asked.settings:
         recipe = with_setting(recipe, setting, catalog.kinds())
     _try_out(recipe, dataset, changed=bool(asked.settings))
-    return runs.begin(asked.out, recipe, dataset.spec, dataset.digest), recipe, dataset
+    start = transfer.weights_for(recipe, dataset.spec, earlier) if earlier else {}
+    run = runs.begin(asked.out, recipe, dataset.spec, dataset.digest, why, start)
+    return run, run.recipe(catalog.kinds()), dataset
 
 
 def refuse_odd_seed(seed: int, bits: int = 32) -> None:
@@ -172,7 +184,8 @@ def finish(run: Run, training: Training) -> ScoreCard:
     """Write the model, measure it, write what people look at."""
     method, dataset = training.trained(), training.dataset
     recipe = _for_sharing(training.recipe)
-    snapshot.save(run.snapshot, method, recipe, facts_of(training), page.model_card(recipe, None, {}))
+    facts = {**facts_of(training), **calibration_of(method, dataset)}
+    snapshot.save(run.snapshot, method, recipe, facts, page.model_card(recipe, None, {}))
     stored = snapshot.load(run.snapshot, catalog.kinds())
     card, count = scores_of(run), training.pictures_to_draw()
     if card is None or card.protocol["weights"] != stored.digest:
@@ -206,6 +219,16 @@ def facts_of(training: Training) -> dict[str, Any]:
         "peak_mb": peak_mb(),
         "execution": vars(training.execution),
     }
+
+
+def calibration_of(method: Method, dataset: Dataset) -> dict[str, Any]:
+    """What a model card says of probabilities: nothing for a method that does not recognise, or without held-out data.
+
+    Fitted on validation pictures, on no others: those of the test split judge.
+    """
+    if not isinstance(method, Classifies) or len(dataset.splits["validation"]) < measure.FEWEST:
+        return {}
+    return {"calibration": codec.encode(calibration.fit(*measure.answers(method, dataset, "validation")))}
 
 
 def write_card(run: Run, card: ScoreCard) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mezzotint import codec
 from mezzotint.errors import UserError
@@ -31,9 +31,11 @@ RECIPES: dict[str, Entry] = {
     "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.2 to 0.6 M"),
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
     "cogan": Entry("gan", "draw pictures and their edges, by class: coupled GANs", "1.0 M"),
+    "convnext": Entry("recognize", "recognize pictures: a ConvNeXt, for many pictures", "0.2 to 28 M"),
     "dcgan": Entry("gan", "draw pictures: convolutional GAN", "1.0 M"),
     "dcgan-tutorial": Entry("gan", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),
     "ddpm": Entry("flow", "draw pictures: diffusion that predicts the noise", "0.7 to 5.3 M"),
+    "densenet": Entry("recognize", "recognize pictures: a densely connected net", "0.1 to 7 M"),
     "edm": Entry("flow", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
     "flow": Entry("flow", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
@@ -41,13 +43,21 @@ RECIPES: dict[str, Entry] = {
     "lsgan": Entry("gan", "draw pictures: convolutional GAN with least squares", "0.9 M"),
     "progan": Entry("gan", "draw pictures by class: a GAN that grows while it learns", "0.8 M"),
     "r3gan": Entry("gan", "draw pictures by class: relativistic GAN without norms", "0.5 M"),
+    "resnet": Entry("recognize", "recognize pictures: a residual net as large as the budget admits", "0.1 to 21 M"),
     "sngan": Entry("gan", "draw pictures by class: residual GAN with spectral normalization", "0.4 M"),
     "vae": Entry("vae", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("vae", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
     "vicreg": Entry("recognize", "features without labels, to measure with: VICReg", "1.1 M"),
+    "vit": Entry("recognize", "recognize pictures: a small vision transformer, for many pictures", "0.2 to 21 M"),
     "wgan": Entry("gan", "draw pictures: Wasserstein GAN with clipped weights", "0.9 M"),
     "wgan-gp": Entry("gan", "draw pictures: Wasserstein GAN with a gradient penalty", "1.1 M"),
 }
+
+
+CHOOSERS: dict[str, Entry] = {
+    "recognize": Entry("choose", "recognize pictures: recipe and network by the data and the budget", "0.1 to 28 M"),
+}
+"""What picks a recipe: the function gives the recipe and sentences that say why."""
 
 
 def measured(name: str) -> str:
@@ -60,18 +70,23 @@ def measured(name: str) -> str:
 
 def entry(name: str) -> Entry:
     """The line of the recipe called `name`; raises UserError with the nearest right name."""
-    if name not in RECIPES:
-        raise UserError(f"there is no recipe {name!r}: {codec.nearest(name, RECIPES)}")
-    return RECIPES[name]
+    known = RECIPES | CHOOSERS
+    if name not in known:
+        raise UserError(f"there is no recipe {name!r}: {codec.nearest(name, known)}")
+    return known[name]
 
 
 def recipe(name: str, spec: "DataSpec", minutes: float = 10.0) -> "Recipe":
     """The recipe called `name` for these data and this budget; raises UserError with the nearest right name."""
-    module = entry(name).module
-    function: Callable[[DataSpec, float], Recipe] = getattr(
-        import_module(f"mezzotint.recipes.{module}"), name.replace("-", "_")
-    )
-    return function(spec, minutes)
+    return chosen(name, spec, minutes)[0]
+
+
+def chosen(name: str, spec: "DataSpec", minutes: float = 10.0) -> tuple["Recipe", tuple[str, ...]]:
+    """The recipe called `name`, or the one that the chooser of this name picks, and why (sentences, or none)."""
+    module = import_module(f"mezzotint.recipes.{entry(name).module}")
+    function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
+    made = function(spec, minutes)
+    return made if name in CHOOSERS else (made, ())
 
 
 def kinds() -> codec.Kinds:

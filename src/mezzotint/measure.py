@@ -22,6 +22,7 @@ from mezzotint.metrics.interval import Score, mean, mean_of, proportion
 from mezzotint.scorecard import MEASURES, ScoreCard
 from mezzotint.types import (
     Batch,
+    Calibrates,
     Classifies,
     Denoises,
     Embeds,
@@ -262,21 +263,31 @@ def _begun(dataset: Dataset, split: str, seed: int, weights: str) -> _Card:
     )
 
 
+def answers(method: Classifies, dataset: Dataset, split: str) -> tuple[Tensor, Labels]:
+    """Logits of a split's pictures and their labels, on the CPU."""
+    found: list[tuple[Tensor, Tensor]] = []
+    assert isinstance(method, Method)
+    with using(method):
+        for images, labels in ordered(dataset, split, 500, device_of(method)):
+            assert labels is not None
+            found.append((method.classify(images).float().cpu(), labels.cpu()))
+    logits, labels = zip(*found, strict=True)
+    return torch.cat(logits), torch.cat(labels)
+
+
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
     counts = Classification(dataset.classes)
-    answers: list[tuple[Tensor, Tensor]] = []
-    for images, labels in ordered(dataset, split, 500, device_of(method)):
-        assert labels is not None
-        answers.append((method.classify(images), labels))
-        counts.update(*answers[-1])
+    logits, labels = answers(method, dataset, split)
+    counts.update(logits, labels)
+    if isinstance(method, Calibrates) and method.temperature != 1:
+        card.protocol["temperature"] = round(method.temperature, 4)
     for name, value in counts.compute().items():
         if isinstance(value, Score):
             card.scores[name] = value
         elif name == "confusion":
             card.confusion = value.tolist()
-    logits, labels = map(torch.cat, zip(*answers, strict=True))
     card.mistakes = _surest_mistakes(logits, labels, dataset.classes)
-    card.answers["accuracy"] = (logits.argmax(1) == labels).cpu()
+    card.answers["accuracy"] = logits.argmax(1) == labels
 
 
 def _embedding(method: Embeds, dataset: Dataset, split: str, card: _Card) -> None:

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mezzotint import audit, drawing, extractors, measure, snapshot
+from mezzotint import audit, codec, drawing, explain, extractors, measure, snapshot
 from mezzotint.audit import AuditCard, Shadow
 from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
@@ -17,6 +18,7 @@ from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.measure import MethodFeatures
 from mezzotint.method import Method
+from mezzotint.metrics.calibration import Calibration
 from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.ops import latents
 from mezzotint.scorecard import ScoreCard
@@ -31,9 +33,23 @@ from mezzotint.types import (
     Generates,
     Images,
     Labels,
+    ShowsWhere,
 )
 
 Ability = TypeVar("Ability")
+
+_UNCALIBRATED = "this model's card knows of no validation pictures: train it again, on data that have some"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a recogniser says of pictures."""
+
+    probabilities: Float[Tensor, "n k"]
+    known: Bool[Tensor, " n"]
+    """False where it had better say that it does not know."""
+    strangeness: Float[Tensor, " n"] | None
+    """The share of validation pictures that are less strange; None where the model's card knows of none."""
 
 
 class Model:
@@ -108,12 +124,62 @@ class Model:
             drawn = [method.from_noise(*part) for part in self._by_class(self._fitting(noise), classes)]
         return torch.cat(drawn).clamp(-1, 1)
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What held-out pictures told of a recogniser's probabilities, where its card knows it."""
+        known = self.card.get("calibration")
+        return None if known is None else codec.decode(Calibration, known)
+
+    def recognize(self, images: Images, precision: float | None = None, strange: float | None = None) -> Answers:
+        """Probabilities of each picture, and whether the model ought to answer at all.
+
+        It does where the likeliest class is probable enough for `precision`, the share of answers that are right (with
+        97.5 % confidence, for pictures like those of validation), and where the picture is not stranger than the share
+        `strange` of validation pictures. Raises UserError for a promise that cannot be given.
+        """
+        logits, calibration = self._logits(images), self.calibration
+        probabilities = logits.softmax(1)
+        strangeness = None if calibration is None else calibration.strangeness(logits)
+        known = torch.ones(len(images), dtype=torch.bool)
+        if precision is not None:
+            known &= probabilities.max(1).values.double() >= self.threshold(precision)
+        if strange is not None:
+            if strangeness is None:
+                raise UserError(_UNCALIBRATED)
+            known &= strangeness <= strange
+        return Answers(probabilities, known, strangeness)
+
+    def threshold(self, precision: float) -> float:
+        """The probability from which on answers have this precision; raises UserError where none has."""
+        if not 0 < precision < 1:
+            raise UserError(f"a precision lies between 0 and 1, like 0.99; not {precision:g}")
+        if self.calibration is None:
+            raise UserError(_UNCALIBRATED)
+        found = self.calibration.threshold(precision)
+        if found is None:
+            raise UserError(
+                f"no threshold promises a precision of {precision:g}: on {self.calibration.pictures} validation "
+                f"pictures at most {self.calibration.best_precision():.3f} can be shown; ask for less"
+            )
+        return found
+
+    def grad_cam(self, images: Images, labels: Labels) -> Tensor:
+        """How much each place speaks for a class, n × h × w from 0 to 1 (`mezzotint.explain.grad_cam`)."""
+        return explain.grad_cam(self._require(ShowsWhere, "show where it looks"), self._fitting(images), labels)
+
+    def occlusion(self, images: Images, labels: Labels) -> Tensor:
+        """How much the class's probability falls where a place is hidden (`mezzotint.explain.occlusion`)."""
+        self._require(Classifies, "classify")
+        return explain.occlusion(self.method, self._fitting(images), labels)
+
     def classify(self, images: Images) -> Tensor:
         """Probabilities of the classes `spec.classes`, n × classes."""
+        return self._logits(images).softmax(1)
+
+    def _logits(self, images: Images) -> Tensor:
         method = self._require(Classifies, "classify")
         with drawing.using(self.method):
-            parts = [method.classify(part).float().softmax(1) for part in self._fitting(images).split(drawing.CHUNK)]
-        return torch.cat(parts)
+            return torch.cat([method.classify(part).float() for part in self._fitting(images).split(drawing.CHUNK)])
 
     def features(self, images: Images) -> Tensor:
         """What the last layer of a recogniser (or of a network trained without labels) sees, n × features."""

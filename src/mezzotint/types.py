@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -29,6 +29,14 @@ class DataSpec:
     classes: tuple[str, ...] = ()
     count: int = 0
     """Training pictures."""
+    counts: tuple[int, ...] = ()
+    """Training pictures of each class; empty where it is not known."""
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "DataSpec":
+        """From what JSON gives back, where tuples are lists."""
+        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**kept)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,6 +96,12 @@ class Batch:
         noise = noise[self.first : self.first + len(self)]
         return noise.to(self.images.device, self.images.dtype)
 
+    def uniform(self, count: int, stream: int = 0) -> Tensor:
+        """Numbers in [0, 1), n × count, on the CPU; another `stream` is independent of them."""
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + stream) % 2**63)
+        numbers = torch.rand(self.whole or len(self), count, generator=generator)
+        return numbers[self.first : self.first + len(self)]
+
 
 @runtime_checkable
 class Embeds(Protocol):
@@ -109,6 +123,27 @@ class Classifies(Embeds, Protocol):
     def classify(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits, one per class."""
         ...
+
+
+@runtime_checkable
+class ShowsWhere(Protocol):
+    """Recognises by maps that know of places."""
+
+    def maps(self, images: Images) -> Float[Tensor, "n channels rows columns"]:
+        """The last layer that knows of places."""
+        ...
+
+    def logits_of_maps(self, maps: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n classes"]:
+        """Logits of what `maps` gives."""
+        ...
+
+
+@runtime_checkable
+class Calibrates(Protocol):
+    """Recognises with probabilities that were compared with what came true."""
+
+    temperature: float
+    """What its logits are divided by."""
 
 
 @runtime_checkable

@@ -35,7 +35,7 @@ def recipes(name: str | None = None, /) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("recipe", "for", "parameters", "measured on Fashion-MNIST, two CPU cores"):
         table.add_column(title)
-    for recipe, entry in catalog.RECIPES.items():
+    for recipe, entry in (catalog.CHOOSERS | catalog.RECIPES).items():
         table.add_row(recipe, entry.purpose, entry.parameters, catalog.measured(recipe))
     Console().print(table)
 

@@ -29,6 +29,7 @@ def train(
     crop: Crop = "center",
     set: Annotated[tuple[str, ...], Parameter(negative="", help="Change the recipe: key=value; repeatable.")] = (),
     seed: int = 0,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
     resume: Path | None = None,
 ) -> None:
     """Train RECIPE on DATA: a named data set, a folder of pictures or an .npz file.
@@ -36,7 +37,7 @@ def train(
     Parameters
     ----------
     recipe:
-        What to train; `mezzotint recipes` lists them.
+        What to train; `mezzotint recipes` lists them. `recognize` picks a recipe by the data and the budget.
     data:
         digits, fashion-mnist, mnist, cifar10, a folder or an .npz file.
     minutes:
@@ -51,6 +52,8 @@ def train(
         The middle of the picture, all of it on white, or all of it distorted.
     seed:
         Key of all randomness.
+    start:
+        Begin with the networks and weights of this earlier run, with a new head where the classes differ.
     resume:
         Go on with this stopped run instead.
     """
@@ -65,9 +68,11 @@ def train(
             return
         if recipe is None or data is None:
             raise UserError("train takes a recipe and data: mezzotint train dcgan fashion-mnist --minutes 10")
-        asked = api.Asked(minutes, count(images), out, size, channels, crop, set, seed)
+        asked = api.Asked(minutes, count(images), out, size, channels, crop, set, seed, start)
         with Bar() as bar:
             run, made, dataset = api.prepare(recipe, data, asked, bar.decoding)
+            for sentence in run.facts()["why"]:
+                print(f"chosen: {sentence}")
             for skipped in dataset.skipped[:10]:
                 print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
             if len(dataset.skipped) > 10:

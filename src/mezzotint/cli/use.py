@@ -1,6 +1,5 @@
-"""Verbs that use a trained model: generate, classify, reconstruct, interpolate."""
+"""Verbs that use a trained model: generate, reconstruct, interpolate."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -153,42 +152,6 @@ def _project(
     for path, gap in zip(paths, left.tolist(), strict=True):
         print(f"{path}  mean squared difference {gap:.4f}")
     print(f"{len(paths)} projections in {out}")
-
-
-def classify(
-    run: Path,
-    pictures: Annotated[tuple[Path, ...], Parameter(show=True)],
-    /,
-    *,
-    as_json: AsJson = False,
-    top: int = 3,
-) -> None:
-    """Say what is in each of PICTURES, with probabilities.
-
-    Parameters
-    ----------
-    run:
-        A run's folder or a model's.
-    pictures:
-        Picture files.
-    as_json:
-        One JSON object a line instead of a table.
-    top:
-        Classes per picture in the table.
-    """
-    from mezzotint.model import load
-
-    if not pictures:
-        raise UserError("classify takes at least one picture")
-    model = load(run)
-    probabilities = model.classify(_read(model, pictures))
-    for path, row in zip(pictures, probabilities.tolist(), strict=True):
-        ranked = sorted(zip(model.spec.classes, row, strict=True), key=lambda pair: -pair[1])
-        if as_json:
-            said = {"picture": str(path), "class": ranked[0][0], "probability": round(ranked[0][1], 6)}
-            print(json.dumps({**said, "probabilities": {name: round(p, 6) for name, p in ranked}}))
-        else:
-            print(f"{path}  " + "  ".join(f"{name} {p:.1%}" for name, p in ranked[:top]))
 
 
 def reconstruct(

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import judge, look, make, recognize, use
 
 app = App(
     name="mezzotint",
@@ -21,7 +21,9 @@ for verb in (
     judge.compare,
     judge.arena,
     use.generate,
-    use.classify,
+    recognize.classify,
+    recognize.explain,
+    recognize.labels,
     use.reconstruct,
     use.interpolate,
     use.latent,

@@ -52,7 +52,9 @@ class Dataset:
     def spec(self) -> DataSpec:
         """What a network must know of these pictures."""
         _, height, width, channels = self.images.shape
-        return DataSpec(channels, height, width, self.classes, len(self.splits["train"]))
+        train = self.splits["train"]
+        counts = () if self.labels is None else np.bincount(self.labels[train], minlength=len(self.classes)).tolist()
+        return DataSpec(channels, height, width, self.classes, len(train), tuple(counts))
 
 
 @dataclass(frozen=True)

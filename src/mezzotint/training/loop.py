@@ -15,12 +15,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mezzotint import drawing, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
+from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
@@ -32,7 +35,7 @@ from mezzotint.training.probe import Pace, available_threads, default_device, se
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
 from mezzotint.training.step import Stepper, due_at, kinds_of_steps
-from mezzotint.types import Denoises, Discriminates, Generates
+from mezzotint.types import Classifies, Denoises, Discriminates, Generates
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -92,6 +95,8 @@ class Training:
             self.recipe = watch.remedied(self.recipe, name)
         self.stepper = stepper_for(self.recipe, self.execution, self.dataset)
         self.state = self.stepper.state
+        if self.recipe.start:
+            self.state.begin_with(_start_of(self.run, self.recipe.start))
 
     # Before the first step.
 
@@ -131,6 +136,8 @@ class Training:
             return 0.0
         drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
         looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
+        if isinstance(self.state.method, Classifies):
+            looked_at += len(self.dataset.splits["validation"])  # for the calibration
         return statistics.median(self.state.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
@@ -456,7 +463,7 @@ def stepper_for(recipe: Recipe, execution: Execution, dataset: Dataset) -> Stepp
     layout = torch.channels_last if execution.channels_last else torch.contiguous_format
     method = recipe.method.build(dataset.spec)
     method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
+    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device, recipe.data.balance)
     return Stepper(recipe, execution, State(recipe, method), batches)
 
 
@@ -466,6 +473,16 @@ def checkpoint_of(run: Run) -> _Checkpoint | None:
         return checkpoint.load_newest(run.checkpoints)
     except ValueError as error:
         raise UserError(f"{error}, and there is no other; begin the run again") from None
+
+
+def _start_of(run: Run, digest: str) -> dict[str, Tensor]:
+    """The weights that a run begins with; raises UserError where they are gone or damaged."""
+    try:
+        if file_digest(run.start) == digest:
+            return load_file(run.start)
+    except (OSError, SafetensorError):
+        pass
+    raise UserError(f"{run.start} is missing or damaged: begin the run again with --from")
 
 
 def _use_threads(execution: Execution) -> None:
