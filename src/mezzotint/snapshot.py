@@ -62,7 +62,7 @@ def load(folder: Path, kinds: codec.Kinds) -> Snapshot:
     card = _card(folder)
     recipe = from_json(_text(folder / "recipe.json"), kinds, str(folder / "recipe.json"))
     try:
-        spec = DataSpec(**{**card["spec"], "classes": tuple(card["spec"]["classes"])})
+        spec = DataSpec.of(card["spec"])
         method = recipe.method.build(spec)
         method.load_state_dict(load_file(folder / "weights.safetensors"))
         if file_digest(folder / "weights.safetensors") != card["weights"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,11 @@ Images = Float[Tensor, "n c h w"]
 
 Labels = Int[Tensor, " n"]
 """One class index per picture, int64."""
+
+Boxes = Float[Tensor, "n m 6"]
+"""Up to m boxes in each picture: class, left, top, right, bottom in pixels, and a sixth number. A class of -1 is no box
+but padding. Of given boxes the sixth number is 1 where the box does not count (a crowd, a thing that can hardly be
+seen) and else 0; of found ones it is how certain they are, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,13 @@ class DataSpec:
     classes: tuple[str, ...] = ()
     count: int = 0
     """Training pictures."""
+    things: tuple[str, ...] = ()
+    """What the boxes hold, in a data set with boxes."""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "DataSpec":
+        """From its fields as JSON has them, where tuples are lists."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -73,6 +85,8 @@ class Batch:
     """Where this micro-batch begins in its batch."""
     whole: int = 0
     """Pictures in the whole batch; 0 when this is the whole batch."""
+    targets: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """What is to be learned of each picture beside its class, by name; rows as in `images` (`boxes`: see `Boxes`)."""
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -104,6 +118,15 @@ class Classifies(Embeds, Protocol):
 
     def classify(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits, one per class."""
+        ...
+
+
+@runtime_checkable
+class Detects(Protocol):
+    """Finds things in pictures."""
+
+    def detect(self, images: Images) -> Boxes:
+        """What is found in each picture, surest first; empty places have the class -1."""
         ...
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from mezzotint.types import DataSpec
 CROPS = ("center", "fit", "stretch")
 SPLITS = ("train", "validation", "test")
 FORMAT = 5
+TARGET = "target."
+"""Before the names of targets among the arrays of the cache."""
 """Part of every cache key: raised when the same files would be decoded to other bytes, or told of otherwise."""
 ROWS = 1024
 """Pictures that are copied at once."""
@@ -45,14 +47,21 @@ class Dataset:
     splits: dict[str, np.ndarray]
     """Sorted indices of `train`, `validation` and `test`."""
     digest: str
-    """Hex SHA-256 of pixels, labels, classes and splits."""
+    """Hex SHA-256 of pixels, labels, classes, splits, targets and things."""
     skipped: tuple[Skipped, ...] = ()
+    targets: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """What is to be learned of each picture beside its class, by name; rows as in `images`. `boxes` are float32,
+    n × m × 6 (`types.Boxes`)."""
+    things: tuple[str, ...] = ()
+    """What the boxes hold."""
+    remarks: tuple[str, ...] = ()
+    """What was odd about the annotations, a sentence each."""
 
     @property
     def spec(self) -> DataSpec:
         """What a network must know of these pictures."""
         _, height, width, channels = self.images.shape
-        return DataSpec(channels, height, width, self.classes, len(self.splits["train"]))
+        return DataSpec(channels, height, width, self.classes, len(self.splits["train"]), self.things)
 
 
 @dataclass(frozen=True)
@@ -145,14 +154,28 @@ def _dataset(name: str, stored: cache.Entry) -> Dataset:
     skipped = tuple(Skipped(*pair) for pair in stored.facts["skipped"])
     facts = stored.facts
     labels = stored.arrays.get("labels")
-    return Dataset(name, stored.pixels, labels, tuple(facts["classes"]), splits, _digest(stored), skipped)
+    return Dataset(
+        name,
+        stored.pixels,
+        labels,
+        tuple(facts["classes"]),
+        splits,
+        _digest(stored),
+        skipped,
+        {k.removeprefix(TARGET): values for k, values in stored.arrays.items() if k.startswith(TARGET)},
+        tuple(facts.get("things", ())),
+        tuple(facts.get("remarks", ())),
+    )
 
 
 def _digest(stored: cache.Entry) -> str:
-    """Hex hash of all that a training sees: pixels, classes, labels and splits."""
+    """Hex hash of all that a training sees: pixels, classes, labels, splits, targets and things."""
     facts = stored.facts
     digest = hashlib.sha256(repr((facts["shape"], facts["classes"], facts["file"]["sha256"])).encode())
-    for name in sorted({"labels", *SPLITS} & set(stored.arrays)):
+    if facts.get("things"):
+        digest.update(repr(facts["things"]).encode())
+    targets = {name for name in stored.arrays if name.startswith(TARGET)}
+    for name in sorted({"labels", *SPLITS, *targets} & set(stored.arrays)):
         digest.update(np.ascontiguousarray(stored.arrays[name]).data)
     return digest.hexdigest()
 

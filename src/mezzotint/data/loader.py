@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mezzotint.data.augment import NUMBERS, Augment, augment
+from mezzotint.data.augment import NUMBERS, Augment, augment, moved
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.ops.noise import keyed_uniform
@@ -36,6 +36,7 @@ class Batches:
         self.batch, self.seed, self.device, self.config = batch, seed, device, augment
         self._pixels = torch.from_numpy(dataset.images)
         self._labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
+        self._targets = {name: torch.from_numpy(values) for name, values in dataset.targets.items()}
         self._orders: dict[int, Tensor] = {}
 
     def at(self, images_seen: int) -> tuple[Images, Labels | None]:
@@ -44,9 +45,21 @@ class Batches:
         labels = None if self._labels is None else self._labels[rows].to(self.device)
         images = _floats(self._pixels[rows], self.device)
         if self.config != Augment():
-            positions = np.arange(images_seen, images_seen + self.batch)
-            images = augment(images, torch.from_numpy(keyed_uniform(self.seed, positions, NUMBERS)), self.config)
+            images = augment(images, self._uniforms(images_seen), self.config)
         return images, labels
+
+    def targets_at(self, images_seen: int) -> dict[str, Tensor]:
+        """What else is to be learned of the pictures of that batch, by name; boxes lie where the pictures do."""
+        rows = self.rows[self._indices(images_seen)] if self._targets else self.rows
+        found = {name: values[rows].to(self.device) for name, values in self._targets.items()}
+        if "boxes" in found:
+            side = self._pixels.shape[1], self._pixels.shape[2]
+            found["boxes"] = moved(found["boxes"], self._uniforms(images_seen), self.config, side)
+        return found
+
+    def _uniforms(self, images_seen: int) -> Tensor:
+        positions = np.arange(images_seen, images_seen + self.batch)
+        return torch.from_numpy(keyed_uniform(self.seed, positions, NUMBERS))
 
     def _indices(self, first: int) -> Tensor:
         """Places in the split of stream positions first … first + batch - 1, which may span epochs."""
@@ -83,12 +96,17 @@ def ordered(
     dataset: Dataset, split: str, batch: int, device: torch.device = torch.device("cpu"), limit: int | None = None
 ) -> Iterator[tuple[Images, Labels | None]]:
     """A split's pictures once through, as they are: all of them in order, or `limit` spread evenly over them."""
-    rows = dataset.splits[split]
-    rows = torch.from_numpy(rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)])
+    rows = torch.from_numpy(rows_of(dataset, split, limit))
     pixels = torch.from_numpy(dataset.images)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
     for part in rows.split(batch):
         yield _floats(pixels[part], device), None if labels is None else labels[part].to(device)
+
+
+def rows_of(dataset: Dataset, split: str, limit: int | None = None) -> np.ndarray:
+    """Rows of a split's pictures: all of them, or `limit` spread evenly over them."""
+    rows = dataset.splits[split]
+    return rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)]
 
 
 def spread(length: int, count: int) -> np.ndarray:

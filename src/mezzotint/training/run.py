@@ -52,8 +52,7 @@ class Run:
 
     def spec(self) -> DataSpec:
         """Shape and classes of the data that the run was begun with."""
-        fields = self.facts()["spec"]
-        return DataSpec(**{**fields, "classes": tuple(fields["classes"])})
+        return DataSpec.of(self.facts()["spec"])
 
 
 def begin(folder: Path | None, recipe: Recipe, spec: DataSpec, digest: str) -> Run:
