@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import enlarge, judge, look, make, use
+from mezzotint.cli import enlarge, find, judge, look, make, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -29,6 +29,7 @@ FLAGS = {
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
+    find.detect: "run pictures out sure ids as_json",
     enlarge.augment: "run classes per_class out recogniser certainty seed judge data shots seeds retrain",
 }
 

@@ -14,7 +14,7 @@ Images = Float[Tensor, "n c h w"]
 Labels = Int[Tensor, " n"]
 """One class index per picture, int64."""
 
-Boxes = Float[Tensor, "n m 6"]
+Boxes = Float[Tensor, "n _ 6"]
 """Up to m boxes in each picture: class, left, top, right, bottom in pixels, and a sixth number. A class of -1 is no box
 but padding. Of given boxes the sixth number is 1 where the box does not count (a crowd, a thing that can hardly be
 seen) and else 0; of found ones it is how certain they are, in [0, 1]."""

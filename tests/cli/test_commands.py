@@ -21,7 +21,7 @@ COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
 VERBS = (
     *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "audit", "board"),
-    *("generate", "classify", "reconstruct", "interpolate", "augment"),
+    *("generate", "classify", "reconstruct", "interpolate", "augment", "detect"),
 )
 
 
@@ -129,6 +129,9 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["generate", "nowhere", "--count", "0"], "at least 1"),
         (["board", "nowhere"], "nowhere"),
         (["augment", "nowhere"], "nowhere"),
+        (["detect", "nowhere", "a.png"], "nowhere"),
+        (["detect", "nowhere", "a/b.png", "c/b.png"], "the same name"),
+        (["train", "detector", "digits"], "pictures with boxes"),
         (["augment", "nowhere", "--shots", "3"], "give --judge"),
         (["compare", "nowhere"], "two or more different runs"),
         (["compare", "nowhere", "elsewhere"], "nowhere has no score.json"),

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import enlarge, judge, look, make, use
+from mezzotint.cli import enlarge, find, judge, look, make, use
 
 app = App(
     name="mezzotint",
@@ -24,6 +24,7 @@ for verb in (
     use.classify,
     use.reconstruct,
     use.interpolate,
+    find.detect,
     enlarge.augment,
     look.board,
 ):

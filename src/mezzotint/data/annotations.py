@@ -328,12 +328,16 @@ def _read_voc(root: Path, files: Sequence[str], pictures: Sequence[str]) -> Mark
     marked.things = tuple(sorted({name for boxes in read.values() for name, _, _ in boxes}))
     corners = [box for boxes in read.values() for _, box, _ in boxes]
     # The format counts pixels from 1; most tools that write it count from 0.
-    first = 1.0 if corners and np.nanmin(np.array(corners)[:, :2], initial=np.inf) >= 1 else 0.0
+    first = 1.0 if corners and np.nanmin(np.array(corners), initial=np.inf) >= 1 else 0.0
     for path, boxes in read.items():
         kinds = [marked.things.index(name) for name, _, _ in boxes]
-        marked.boxes[path] = _rows(
-            [[k, a - first, b - first, c, d, hard] for k, (_, (a, b, c, d), hard) in zip(kinds, boxes, strict=True)]
-        )
+        rows = _rows([[k, *box, hard] for k, (_, box, hard) in zip(kinds, boxes, strict=True)])
+        # The lower one of two sides is where the first pixel begins, whichever is called so.
+        for low, high in ((1, 3), (2, 4)):
+            swapped = rows[:, high] < rows[:, low]
+            rows[swapped, high] -= first
+            rows[~swapped, low] -= first
+        marked.boxes[path] = rows
     _voc_splits(root, [f for f in files if f.endswith(".txt")], known, marked)
     return marked
 

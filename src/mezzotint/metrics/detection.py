@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mezzotint.errors import UserError
 from mezzotint.metrics.interval import Score, around
@@ -34,7 +32,7 @@ def average_precision(given: Boxes, found: Boxes, things: Sequence[str]) -> dict
 
     Over 101 recalls and the classes that occur; also `average_precision_50[thing]`. Boxes that do not count are as
     COCO's crowds: what is found there is neither right nor wrong. Intervals by a jackknife over blocks of pictures,
-    but none (infinite) of fewer than two pictures. Without a single box that counts there are no scores.
+    [0, 1] for a single picture. Without a single box that counts there are no scores.
     """
     if not ((given[:, :, 0] >= 0) & (given[:, :, 5] == 0)).any():
         return {}
@@ -119,8 +117,3 @@ def coco_boxes(boxes: Boxes, pictures: Sequence[int], certainties: bool = True) 
             given = {"id": len(listed) + 1, "area": size[0] * size[1], "iscrowd": int(rest)}
             listed.append({**row, **({"score": rest} if certainties else given)})
     return listed
-
-
-def stacked(parts: Sequence[Tensor]) -> Boxes:
-    """Boxes of several batches as one table."""
-    return torch.cat(list(parts))
