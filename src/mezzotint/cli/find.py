@@ -72,7 +72,9 @@ def _write(found: "list[Found]", things: tuple[str, ...], ids: "Ids", out: Path,
 
     results = finding.predictions(found, things, ids)
     out.mkdir(parents=True, exist_ok=True)
+    stems = [one.path.stem for one in found]
     for one in found:
-        save_png(out / f"{one.path.name}.png", one.drawn(things, sure))
+        name = one.path.stem if stems.count(one.path.stem) == 1 else one.path.name
+        save_png(out / f"{name}.png", one.drawn(things, sure))
     write_whole(out / "predictions.json", json.dumps(results))
     write_whole(out / "pictures.json", json.dumps(finding.head(found, ids)))

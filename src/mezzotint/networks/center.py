@@ -58,7 +58,7 @@ class Center(nn.Module):
         self.distances = _head(config.neck, 4)
         nn.init.constant_(_bias(self.centers), -math.log((1 - PRIOR) / PRIOR))
 
-    def features(self, images: Images) -> Float[Tensor, "n c h w"]:
+    def features(self, images: Images) -> Float[Tensor, "n d y x"]:
         """What the maps are made from, on a side of 1/stride."""
         stages = self.backbone.stages(images)
         y = self.laterals[-1](stages[-1])
@@ -66,7 +66,7 @@ class Center(nn.Module):
             y = lateral(stage) + F.interpolate(y, size=stage.shape[2:], mode="nearest")
         return self.smooth(y)
 
-    def forward(self, images: Images) -> tuple[Float[Tensor, "n k h w"], Float[Tensor, "n 4 h w"]]:
+    def forward(self, images: Images) -> tuple[Float[Tensor, "n k y x"], Float[Tensor, "n 4 y x"]]:
         """Logits of centers, and distances of left, top, right and bottom from the middles of the cells, in pixels."""
         y = self.features(images)
         distances = self.distances(y).float().clamp(max=FARTHEST)
