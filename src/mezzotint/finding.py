@@ -93,7 +93,9 @@ def predictions(found: Sequence[Found], things: Sequence[str], ids: Ids) -> list
         if one.path.name not in ids.pictures:
             raise UserError(f"the file of --ids does not name {one.path.name}")
         rows = coco_boxes(torch.from_numpy(one.boxes[None]).float(), [ids.pictures[one.path.name]])
-        listed += [{**row, "category_id": ids.categories[things[row["category_id"] - 1]]} for row in rows]
+        for row in rows:
+            name = things[int(row["category_id"]) - 1]
+            listed.append({**row, "category_id": ids.categories[name]})
     return listed
 
 

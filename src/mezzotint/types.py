@@ -36,7 +36,8 @@ class DataSpec:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "DataSpec":
         """From its fields as JSON has them, where tuples are lists."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        known: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in fields.items()}
+        return cls(**known)
 
     @property
     def shape(self) -> tuple[int, int, int]:

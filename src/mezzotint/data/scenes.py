@@ -54,12 +54,12 @@ def compose(parts: Parts, count: int, seed: int, side: int, sizes: tuple[int, in
 
 
 def _scene(rng: np.random.Generator, parts: Parts, side: int, sizes: tuple[int, int]) -> tuple[Pixels, Rows]:
-    scene = _piece(rng, parts.photographs[rng.integers(len(parts.photographs))], side)
+    scene = _piece(rng, parts.photographs[int(rng.integers(len(parts.photographs)))], side)
     boxes: list[list[float]] = []
     wanted = 0 if rng.random() < EMPTY else int(rng.integers(1, MOST + 1))
     things = np.unique(parts.kinds)
     for kind in rng.choice(things, wanted):
-        stamp = parts.stamps[rng.choice(np.flatnonzero(parts.kinds == kind))]
+        stamp = parts.stamps[int(rng.choice(np.flatnonzero(parts.kinds == kind)))]
         scaled = _scaled(stamp, int(rng.integers(sizes[0], sizes[1] + 1)))
         height, width = scaled.shape[:2]
         for _ in range(ATTEMPTS):

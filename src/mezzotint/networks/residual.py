@@ -81,7 +81,7 @@ class Residual(nn.Module):
         """The maps at the end of each stage, n c h w: the first on a side of 1/fold, each later one on half of that."""
         y, found = self._folded(images), list[Tensor]()
         for block in self.body:
-            if any(isinstance(layer, nn.MaxPool2d) for layer in block):
+            if any(isinstance(layer, nn.MaxPool2d) for layer in block.children()):
                 found.append(y)
             y = block(y)
         return [*found, y]
