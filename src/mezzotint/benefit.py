@@ -186,7 +186,7 @@ def enlarged(few: Dataset, sure: Sure) -> Dataset:
         rows += [np.resize(mine, each), np.resize(drawn if len(drawn) else mine, each)]
     images = np.concatenate([few.images[real], sure.images])
     splits = {**few.splits, "train": np.sort(np.concatenate(rows))}
-    return replace(few, images=images, labels=np.concatenate([labels, sure.labels]), splits=splits)
+    return replace(few, images=images, labels=np.concatenate([labels, sure.labels]), splits=splits, targets={})
 
 
 def _compared(
