@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import judge, look, make, recognize, use
+from mezzotint.cli import enlarge, find, judge, look, make, recognize, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -32,6 +32,8 @@ FLAGS = {
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
     use.latent: "run pictures factors reach count steps classes seed out",
+    find.detect: "run pictures out sure ids as_json",
+    enlarge.augment: "run classes per_class out recogniser certainty seed judge data shots seeds retrain",
 }
 
 

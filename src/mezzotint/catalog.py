@@ -36,6 +36,7 @@ RECIPES: dict[str, Entry] = {
     "dcgan-tutorial": Entry("gan", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),
     "ddpm": Entry("flow", "draw pictures: diffusion that predicts the noise", "0.7 to 5.3 M"),
     "densenet": Entry("recognize", "recognize pictures: a densely connected net", "0.1 to 7 M"),
+    "detector": Entry("detect", "find things in pictures: boxes by their centers", "0.8 to 1.3 M"),
     "edm": Entry("flow", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
     "flow": Entry("flow", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
@@ -94,10 +95,21 @@ def kinds() -> codec.Kinds:
     from mezzotint.method import MethodConfig
     from mezzotint.methods.classifier import ClassifierConfig
     from mezzotint.methods.cogan import CoganConfig
+    from mezzotint.methods.detector import DetectorConfig
     from mezzotint.methods.flow import FlowConfig
     from mezzotint.methods.gan import GanConfig
     from mezzotint.methods.lapgan import LapganConfig
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vicreg import VicregConfig
 
-    return {MethodConfig: (ClassifierConfig, CoganConfig, FlowConfig, GanConfig, LapganConfig, VaeConfig, VicregConfig)}
+    known = (
+        ClassifierConfig,
+        CoganConfig,
+        DetectorConfig,
+        FlowConfig,
+        GanConfig,
+        LapganConfig,
+        VaeConfig,
+        VicregConfig,
+    )
+    return {MethodConfig: known}

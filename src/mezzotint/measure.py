@@ -10,12 +10,12 @@ from torch import Tensor
 
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import ordered
+from mezzotint.data.loader import ordered, rows_of
 from mezzotint.drawing import CHUNK, FIRST_SEED, Drawn, device_of, draw, drawn_like, using
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
 from mezzotint.method import Method
-from mezzotint.metrics import distortion, distribution, embedding, rate
+from mezzotint.metrics import detection, distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
 from mezzotint.metrics.features import AS_THEY_ARE, Extractor, Spatial, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
@@ -25,6 +25,7 @@ from mezzotint.types import (
     Calibrates,
     Classifies,
     Denoises,
+    Detects,
     Embeds,
     Encodes,
     FlowsBack,
@@ -135,6 +136,11 @@ def validation_score(method: Method, dataset: Dataset, known: Seen | None = None
     batches = list(ordered(dataset, split, CHUNK, device_of(method), GLANCE))
     looked_at = sum(len(x) for x, _ in batches)
     with using(method):
+        if isinstance(method, Detects):
+            found = torch.cat([method.detect(x).cpu() for x, _ in batches])
+            given = torch.from_numpy(dataset.targets["boxes"][rows_of(dataset, split, GLANCE)])
+            score = detection.glance(given, found, method.spec.things)
+            return Glance(detection.AP_50, score, True, looked_at)
         if isinstance(method, Classifies):
             right = [(method.classify(x).argmax(1) == y).float() for x, y in batches]
             return Glance("accuracy", float(torch.cat(right).mean()), True, looked_at)
@@ -215,6 +221,8 @@ def measure(
     """
     card = _begun(dataset, split, seed, weights)
     with using(method):
+        if isinstance(method, Detects):
+            _detection(method, dataset, split, card)
         if isinstance(method, Classifies):
             _recognition(method, dataset, split, card)
         elif isinstance(method, Embeds):
@@ -288,6 +296,20 @@ def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) 
             card.confusion = value.tolist()
     card.mistakes = _surest_mistakes(logits, labels, dataset.classes)
     card.answers["accuracy"] = logits.argmax(1) == labels
+
+
+def _detection(method: Method, dataset: Dataset, split: str, card: _Card) -> None:
+    assert isinstance(method, Detects)
+    found = torch.cat([method.detect(images).cpu() for images, _ in ordered(dataset, split, CHUNK, device_of(method))])
+    given = torch.from_numpy(dataset.targets["boxes"][dataset.splits[split]])
+    card.scores |= detection.average_precision(given, found, dataset.things)
+    counts = (given[:, :, 0] >= 0) & (given[:, :, 5] == 0)
+    card.protocol["boxes"] = int(counts.sum())
+    card.protocol["detection"] = (
+        f"COCO's average precision by faster-coco-eval, {found.shape[1]} boxes a picture at most"
+    )
+    if not card.scores:
+        card.notes.append("no score of detection: there is not one box that counts in this split")
 
 
 def _embedding(method: Embeds, dataset: Dataset, split: str, card: _Card) -> None:

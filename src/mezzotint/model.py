@@ -23,9 +23,11 @@ from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.ops import latents
 from mezzotint.scorecard import ScoreCard
 from mezzotint.types import (
+    Boxes,
     Classifies,
     DataSpec,
     Decodes,
+    Detects,
     DrawsInSteps,
     Embeds,
     Encodes,
@@ -69,7 +71,7 @@ class Model:
     @property
     def abilities(self) -> tuple[str, ...]:
         """The verbs that this model knows."""
-        found: list[str] = []
+        found: list[str] = ["detect"] if isinstance(self.method, Detects) else []
         if isinstance(self.method, Classifies):
             found.append("classify")
         elif isinstance(self.method, Embeds):
@@ -180,6 +182,12 @@ class Model:
         method = self._require(Classifies, "classify")
         with drawing.using(self.method):
             return torch.cat([method.classify(part).float() for part in self._fitting(images).split(drawing.CHUNK)])
+
+    def detect(self, images: Images) -> Boxes:
+        """Boxes found in each picture, in its pixels, surest first; their classes are those of `spec.things`."""
+        method = self._require(Detects, "detect")
+        with drawing.using(self.method):
+            return torch.cat([method.detect(part) for part in self._fitting(images).split(drawing.CHUNK)])
 
     def features(self, images: Images) -> Tensor:
         """What the last layer of a recogniser (or of a network trained without labels) sees, n × features."""
@@ -367,6 +375,8 @@ class Model:
         """Raise UserError where the pictures have another shape than the model's."""
         if dataset.spec.shape != self.spec.shape:
             raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
+        if isinstance(self.method, Detects) and dataset.things != self.spec.things:
+            raise UserError("the boxes of the data are not of the things that the model was trained on")
         by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
         if by_class and dataset.classes != self.spec.classes:
             raise UserError("the classes of the data are not those that the model was trained on")

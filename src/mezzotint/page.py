@@ -29,6 +29,7 @@ Curve = tuple[list[float], list[float]]
 CAPTIONS = {
     "reconstructions": "{split} pictures above their reconstructions",
     "mistakes": "{split} pictures that it is surest and wrong about",
+    "boxes": "what it finds in {split} pictures, with its certainty",
 }
 """Of the sheets that measuring makes."""
 

@@ -14,6 +14,11 @@ Images = Float[Tensor, "n c h w"]
 Labels = Int[Tensor, " n"]
 """One class index per picture, int64."""
 
+Boxes = Float[Tensor, "n _ 6"]
+"""Up to m boxes in each picture: class, left, top, right, bottom in pixels, and a sixth number. A class of -1 is no box
+but padding. Of given boxes the sixth number is 1 where the box does not count (a crowd, a thing that can hardly be
+seen) and else 0; of found ones it is how certain they are, in [0, 1]."""
+
 
 Kinds = Int[Tensor, " n"] | Float[Tensor, "n classes"]
 """Classes to draw: one index per picture, or shares of several classes, which sum to one."""
@@ -31,6 +36,8 @@ class DataSpec:
     """Training pictures."""
     counts: tuple[int, ...] = ()
     """Training pictures of each class; empty where it is not known."""
+    things: tuple[str, ...] = ()
+    """What the boxes hold, in a data set with boxes."""
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "DataSpec":
@@ -85,6 +92,8 @@ class Batch:
     """Where this micro-batch begins in its batch."""
     whole: int = 0
     """Pictures in the whole batch; 0 when this is the whole batch."""
+    targets: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """What is to be learned of each picture beside its class, by name; rows as in `images` (`boxes`: see `Boxes`)."""
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -122,6 +131,15 @@ class Classifies(Embeds, Protocol):
 
     def classify(self, images: Images) -> Float[Tensor, "n classes"]:
         """Logits, one per class."""
+        ...
+
+
+@runtime_checkable
+class Detects(Protocol):
+    """Finds things in pictures."""
+
+    def detect(self, images: Images) -> Boxes:
+        """What is found in each picture, surest first; empty places have the class -1."""
         ...
 
 

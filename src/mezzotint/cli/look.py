@@ -102,6 +102,8 @@ def show(run: Path, /) -> None:
     print(f"it can {', '.join(model.abilities)}")
     if model.spec.classes:
         print(f"classes: {', '.join(model.spec.classes)}")
+    if model.spec.things:
+        print(f"it finds: {', '.join(model.spec.things)}")
     if (run / "score.json").is_file():
         card = scorecard.read(run)
         for name, value in card.scores.items():

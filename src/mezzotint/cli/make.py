@@ -77,6 +77,8 @@ def train(
                 print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
             if len(dataset.skipped) > 10:
                 print(f"skipped {len(dataset.skipped) - 10} more; see `mezzotint check {data}`", file=sys.stderr)
+            for remark in dataset.remarks:
+                print(f"note: {remark}", file=sys.stderr)
             _tell(api.train_run(run, made, dataset, cli.BEGAN, bar.show))
     except api.Interrupted as stopped:
         print(f"mezzotint: {stopped}", file=sys.stderr)
@@ -98,7 +100,7 @@ def _tell(run: "Run") -> None:
     """Name what the run has made and what to type next."""
     from mezzotint import page, scorecard, snapshot
     from mezzotint.catalog import kinds
-    from mezzotint.types import Classifies
+    from mezzotint.types import Classifies, Detects
 
     card = scorecard.read(run.folder)
     for name in list(card.scores)[:4]:
@@ -110,8 +112,13 @@ def _tell(run: "Run") -> None:
         print(f"pictures  {grids[-1]}")
         print(f"next      mezzotint generate {run.folder} --count 64 --seed 7 --out grid.png")
     else:
-        classifies = isinstance(snapshot.load(run.snapshot, kinds()).method, Classifies)
-        verb = f"classify {run.folder} picture.png" if classifies else f"measure ANOTHER_RUN --features {run.folder}"
+        method = snapshot.load(run.snapshot, kinds()).method
+        uses = {
+            Classifies: f"classify {run.folder} picture.png",
+            Detects: f"detect {run.folder} picture.png --out found",
+        }
+        otherwise = f"measure ANOTHER_RUN --features {run.folder}"
+        verb = next((words for ability, words in uses.items() if isinstance(method, ability)), otherwise)
         print(f"next      mezzotint {verb}")
     print(f"          mezzotint measure {run.folder}")
 

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import judge, look, make, recognize, use
+from mezzotint.cli import enlarge, find, judge, look, make, recognize, use
 
 app = App(
     name="mezzotint",
@@ -27,6 +27,8 @@ for verb in (
     use.reconstruct,
     use.interpolate,
     use.latent,
+    find.detect,
+    enlarge.augment,
     look.board,
 ):
     app.command(verb)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mezzotint.data.augment import TRIVIAL, Augment, augment
+from mezzotint.data.augment import TRIVIAL, Augment, augment, moved
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.trivial import trivial
 from mezzotint.errors import UserError
@@ -39,6 +39,7 @@ class Batches:
         self.batch, self.seed, self.device, self.config = batch, seed, device, augment
         self._pixels = torch.from_numpy(dataset.images)
         self._labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
+        self._targets = {name: torch.from_numpy(values) for name, values in dataset.targets.items()}
         self._orders: dict[int, Tensor] = {}
         self._members: list[Tensor] = []
         """Places in the split by class, where classes are balanced."""
@@ -54,11 +55,23 @@ class Batches:
         pixels = self._pixels[rows]
         if self.config == Augment():
             return _floats(pixels, self.device), labels
-        positions = np.arange(images_seen, images_seen + self.batch)
-        uniforms = torch.from_numpy(keyed_uniform(self.seed, positions, self.config.numbers))
+        uniforms = self._uniforms(images_seen)
         if self.config.trivial:
             pixels = trivial(pixels.permute(0, 3, 1, 2), uniforms[:, TRIVIAL]).permute(0, 2, 3, 1)
         return augment(_floats(pixels, self.device), uniforms, self.config), labels
+
+    def targets_at(self, images_seen: int) -> dict[str, Tensor]:
+        """What else is to be learned of the pictures of that batch, by name; boxes lie where the pictures do."""
+        rows = self.rows[self._indices(images_seen)] if self._targets else self.rows
+        found = {name: values[rows].to(self.device) for name, values in self._targets.items()}
+        if "boxes" in found:
+            side = self._pixels.shape[1], self._pixels.shape[2]
+            found["boxes"] = moved(found["boxes"], self._uniforms(images_seen), self.config, side)
+        return found
+
+    def _uniforms(self, images_seen: int) -> Tensor:
+        positions = np.arange(images_seen, images_seen + self.batch)
+        return torch.from_numpy(keyed_uniform(self.seed, positions, self.config.numbers))
 
     def _indices(self, first: int) -> Tensor:
         """Places in the split of stream positions first … first + batch - 1, which may span epochs."""
@@ -111,6 +124,8 @@ def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augmen
         raise UserError(f"{dataset.name} has no {split} pictures: add pictures, at least three different ones")
     if batch < 1:
         raise UserError(f"a batch of {batch} pictures is not possible: set batch to 1 or more")
+    if dataset.targets and augment.trivial:
+        raise UserError("boxes cannot follow what data.augment.trivial does to pictures: leave it out")
     side = min(dataset.images.shape[1:3])
     if not 0 <= augment.shift < side:
         raise UserError(
@@ -122,12 +137,17 @@ def ordered(
     dataset: Dataset, split: str, batch: int, device: torch.device = torch.device("cpu"), limit: int | None = None
 ) -> Iterator[tuple[Images, Labels | None]]:
     """A split's pictures once through, as they are: all of them in order, or `limit` spread evenly over them."""
-    rows = dataset.splits[split]
-    rows = torch.from_numpy(rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)])
+    rows = torch.from_numpy(rows_of(dataset, split, limit))
     pixels = torch.from_numpy(dataset.images)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
     for part in rows.split(batch):
         yield _floats(pixels[part], device), None if labels is None else labels[part].to(device)
+
+
+def rows_of(dataset: Dataset, split: str, limit: int | None = None) -> np.ndarray:
+    """Rows of a split's pictures: all of them, or `limit` spread evenly over them."""
+    rows = dataset.splits[split]
+    return rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)]
 
 
 def spread(length: int, count: int) -> np.ndarray:

@@ -35,6 +35,7 @@ class Stepper:
         """Take one step at `progress` in [0, 1]: the losses by name, and what was refused of it."""
         state, recipe = self.state, self.recipe
         images, labels = self.batches.at(state.images)
+        targets = self.batches.targets_at(state.images)
         if self.execution.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         parts: dict[str, Tensor] = {}
@@ -44,7 +45,8 @@ class Stepper:
         for number, phase in enumerate(state.method.phases):
             if due[number]:
                 key = _key(recipe.seed, state.images, number)
-                values, refusal = self._turn(phase, Batch(images, labels, progress, key), progress)
+                batch = Batch(images, labels, progress, key, targets=targets)
+                values, refusal = self._turn(phase, batch, progress)
                 parts.update(values)
                 refusals += [refusal] if refusal else []
         state.images += recipe.batch
@@ -126,8 +128,10 @@ def kinds_of_steps(phases: Sequence[Phase]) -> dict[int, float]:
 def _piece(batch: Batch, first: int, size: int) -> Batch:
     if size >= len(batch):
         return batch
-    labels = None if batch.labels is None else batch.labels[first : first + size]
-    return replace(batch, images=batch.images[first : first + size], labels=labels, first=first, whole=len(batch))
+    rows = slice(first, first + size)
+    labels = None if batch.labels is None else batch.labels[rows]
+    targets = {name: values[rows] for name, values in batch.targets.items()}
+    return replace(batch, images=batch.images[rows], labels=labels, first=first, whole=len(batch), targets=targets)
 
 
 def _key(seed: int, images: int, stream: int) -> int:
