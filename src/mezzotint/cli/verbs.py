@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import foresee, judge, look, make, use
 
 app = App(
     name="mezzotint",
@@ -24,6 +24,7 @@ for verb in (
     use.classify,
     use.reconstruct,
     use.interpolate,
+    foresee.forecast,
     look.board,
 ):
     app.command(verb)

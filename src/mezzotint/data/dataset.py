@@ -13,6 +13,7 @@ from PIL import Image
 from mezzotint.data import cache
 from mezzotint.data.decode import MAX_PIXELS, Pixels, fitted
 from mezzotint.data.folders import Listing
+from mezzotint.data.footage import Footage
 from mezzotint.data.sources import ArraySource, locate
 from mezzotint.errors import UserError
 from mezzotint.types import DataSpec
@@ -39,20 +40,27 @@ class Dataset:
 
     name: str
     images: Pixels
-    """n × h × w × c, possibly memory-mapped."""
+    """n × h × w × c, possibly memory-mapped; of clips what they are made of."""
     labels: np.ndarray | None
     classes: tuple[str, ...]
     splits: dict[str, np.ndarray]
-    """Sorted indices of `train`, `validation` and `test`."""
+    """Sorted indices of `train`, `validation` and `test`; of clips where there are any, else of pictures."""
     digest: str
     """Hex SHA-256 of pixels, labels, classes and splits."""
     skipped: tuple[Skipped, ...] = ()
+    footage: Footage | None = None
+    """What clips are cut from; None for still pictures."""
 
     @property
     def spec(self) -> DataSpec:
         """What a network must know of these pictures."""
-        _, height, width, channels = self.images.shape
-        return DataSpec(channels, height, width, self.classes, len(self.splits["train"]))
+        height, width, channels = self.footage.shape if self.footage else self.images.shape[1:]
+        frames = self.footage.length if self.footage else 1
+        return DataSpec(channels, height, width, self.classes, len(self.splits["train"]), frames)
+
+    def at(self, rows: np.ndarray) -> Pixels:
+        """Pictures n × h × w × c, or clips n × t × h × w × c, of these indices."""
+        return self.footage.at(rows) if self.footage else self.images[rows]
 
 
 @dataclass(frozen=True)

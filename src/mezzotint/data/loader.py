@@ -10,7 +10,7 @@ from mezzotint.data.augment import NUMBERS, Augment, augment
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.ops.noise import keyed_uniform
-from mezzotint.types import Images, Labels
+from mezzotint.types import Clips, Images, Labels
 
 __all__ = ["Augment", "Batches", "ordered"]
 
@@ -31,18 +31,18 @@ class Batches:
         device: torch.device = torch.device("cpu"),
     ) -> None:
         _refuse_impossible(dataset, split, batch, augment)
+        self.dataset = dataset
         self.rows = torch.from_numpy(dataset.splits[split])
         self.count = len(self.rows)
         self.batch, self.seed, self.device, self.config = batch, seed, device, augment
-        self._pixels = torch.from_numpy(dataset.images)
         self._labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
         self._orders: dict[int, Tensor] = {}
 
-    def at(self, images_seen: int) -> tuple[Images, Labels | None]:
-        """The batch at a position of the stream: floats in [-1, 1], n c h w, and labels."""
+    def at(self, images_seen: int) -> tuple[Images | Clips, Labels | None]:
+        """The batch at a position of the stream: floats in [-1, 1], n c h w or n t c h w, and labels."""
         rows = self.rows[self._indices(images_seen)]
         labels = None if self._labels is None else self._labels[rows].to(self.device)
-        images = _floats(self._pixels[rows], self.device)
+        images = _look(self.dataset, rows, self.device)
         if self.config != Augment():
             positions = np.arange(images_seen, images_seen + self.batch)
             images = augment(images, torch.from_numpy(keyed_uniform(self.seed, positions, NUMBERS)), self.config)
@@ -72,6 +72,8 @@ def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augmen
         raise UserError(f"{dataset.name} has no {split} pictures: add pictures, at least three different ones")
     if batch < 1:
         raise UserError(f"a batch of {batch} pictures is not possible: set batch to 1 or more")
+    if dataset.footage and augment != Augment():
+        raise UserError("clips are not augmented: leave data.augment as it is")
     side = min(dataset.images.shape[1:3])
     if not 0 <= augment.shift < side:
         raise UserError(
@@ -81,14 +83,13 @@ def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augmen
 
 def ordered(
     dataset: Dataset, split: str, batch: int, device: torch.device = torch.device("cpu"), limit: int | None = None
-) -> Iterator[tuple[Images, Labels | None]]:
-    """A split's pictures once through, as they are: all of them in order, or `limit` spread evenly over them."""
+) -> Iterator[tuple[Images | Clips, Labels | None]]:
+    """A split's pictures or clips once through, as they are: all of them in order, or `limit` spread evenly over them."""
     rows = dataset.splits[split]
     rows = torch.from_numpy(rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)])
-    pixels = torch.from_numpy(dataset.images)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
     for part in rows.split(batch):
-        yield _floats(pixels[part], device), None if labels is None else labels[part].to(device)
+        yield _look(dataset, part, device), None if labels is None else labels[part].to(device)
 
 
 def spread(length: int, count: int) -> np.ndarray:
@@ -96,5 +97,11 @@ def spread(length: int, count: int) -> np.ndarray:
     return np.arange(count) * length // count
 
 
-def _floats(pixels: Tensor, device: torch.device) -> Images:
-    return pixels.to(device).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1).contiguous()
+def _look(dataset: Dataset, rows: Tensor, device: torch.device) -> Images | Clips:
+    if dataset.footage:
+        return _floats(torch.from_numpy(dataset.footage.at(rows.numpy())), device)
+    return _floats(torch.from_numpy(dataset.images)[rows], device)
+
+
+def _floats(pixels: Tensor, device: torch.device) -> Images | Clips:
+    return pixels.to(device).movedim(-1, -3).to(torch.float32).div_(127.5).sub_(1).contiguous()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mezzotint import drawing, measure
+from mezzotint import drawing, forecasting, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
@@ -31,7 +31,7 @@ from mezzotint.training.probe import Pace, available_threads, default_device, se
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
 from mezzotint.training.step import Stepper
-from mezzotint.types import Denoises, Generates
+from mezzotint.types import Denoises, Forecasts, Generates
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -120,17 +120,21 @@ class Training:
         """What the last measuring will take, by what milestones took for each of their fewer pictures."""
         if not self.glances:
             return 0.0
-        drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
-        looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
+        drawn = self.pictures_to_draw() if isinstance(self.state.method, (Generates, Forecasts)) else 0
+        looks = not isinstance(self.state.method, (Denoises, Forecasts))
+        looked_at = len(self.dataset.splits["test"]) if looks else 0
         return statistics.median(self.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
         """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
         minutes = self.recipe.budget.minutes
         usual = measure.usual_count(minutes)
+        forecasts = isinstance(self.state.method, Forecasts)
         if not minutes or not self.glances:
-            return usual
+            return measure.FORECAST[1] if forecasts else usual
         affordable = 0.1 * 60 * minutes / statistics.median(self.glances)
+        if forecasts:
+            return next((n for n in measure.FORECAST if n <= affordable), measure.FORECAST[-1])
         fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
         return next(fewer, measure.HASTY)
 
@@ -265,7 +269,7 @@ class Training:
         """Draw a sample grid, take the validation score; True when the recipe's patience is at its end."""
         state, began = self.state, time.monotonic()
         method = state.average.method
-        grid = drawing.sample_grid(method)
+        grid = self._samples(method)
         each = (time.monotonic() - began) / (drawing.ROWS * drawing.grid_columns(method))
         if grid is not None:
             pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
@@ -277,6 +281,13 @@ class Training:
         # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
         self.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
         return self._out_of_patience(score.value if score.higher_is_better else -score.value)
+
+    def _samples(self, method: Method) -> pictures.Pixels | None:
+        """A grid of drawn pictures or film strips of forecasts; None for what makes neither."""
+        if not isinstance(method, Forecasts):
+            return drawing.sample_grid(method)
+        split = "validation" if len(self.dataset.splits["validation"]) else "train"
+        return forecasting.film_strips(method, self.dataset, split)
 
     def _out_of_patience(self, goodness: float) -> bool:
         state = self.state

@@ -33,7 +33,7 @@ class Stepper:
         """Take one step at `progress` in [0, 1]: the losses by name, and what was refused of it."""
         state, recipe = self.state, self.recipe
         images, labels = self.batches.at(state.images)
-        if self.execution.channels_last:
+        if self.execution.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         parts: dict[str, Tensor] = {}
         refusals: list[Refusal] = []
