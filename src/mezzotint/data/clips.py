@@ -200,9 +200,8 @@ def scenes(frames: Iterator[Pixels]) -> Iterator[tuple[int, Pixels]]:
         if before is not None:
             change = float(np.abs(coarse - before).mean())
             if change > CUT and change > CUT_RATIO * (float(np.median(lately)) if lately else 0.0):
-                number, lately = number + 1, []
-            else:
-                lately = [*lately[1 - LATELY :], change]
+                number += 1
+            lately = [*lately[1 - LATELY :], change]
         before = coarse
         yield number, frame
 
@@ -232,11 +231,11 @@ def _usual_size(frame: Pixels) -> int:
 def _pieces(shot: np.ndarray, begun: int, length: int, given: str) -> list[_Piece]:
     """A film's scenes in pieces; what is too short for a clip is left out, a short rest goes to the piece before."""
     aim = int(np.clip(len(shot) // PIECES, length, LONG_PIECE * length))
-    ends = [*(np.flatnonzero(np.diff(shot)) + 1), len(shot)] if len(shot) else []
+    ends = [*(np.flatnonzero(np.diff(shot)) + 1).tolist(), len(shot)] if len(shot) else []
     found: list[_Piece] = []
     for start, end in zip([0, *ends], ends, strict=False):
         starts = list(range(start, end - length + 1, aim))
-        stops = [*starts[1:], end]
+        stops = [*starts[1:], end] if starts else []
         found += [_Piece(begun + a, begun + b, given) for a, b in zip(starts, stops, strict=True)]
     return found
 

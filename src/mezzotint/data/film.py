@@ -121,6 +121,7 @@ def _by_pillow(path: Path) -> Film:
 
 def _stand(frame: Image.Image) -> float:
     """Seconds that a frame is shown; browsers take a tenth for times that are none."""
+    frame.load()  # WebP tells the time of a frame only then
     milliseconds = float(frame.info.get("duration") or 0)
     return milliseconds / 1000 if milliseconds >= 20 else 0.1
 

@@ -88,7 +88,7 @@ class Bouncing:
         paths = np.floor(bounced(numbers[..., 1:], self.length) * (self.side - size)).astype(int)
         for clip, row, own, path in zip(clips, rows, numbers, paths, strict=True):
             for uniform, way in zip(own[:, 0], path, strict=True):
-                item = self.items[self._choice(row, uniform)]
+                item = self.items[self._choice(int(row), float(uniform))]
                 for frame, (top, left) in zip(clip, way, strict=True):
                     window = frame[top : top + size, left : left + size]
                     np.maximum(window, item, out=window)

@@ -23,7 +23,8 @@ def displacement(first: Images, second: Images, reach: int = REACH) -> Int[Tenso
         for across in range(-reach, reach + 1):
             before = padded[:, :, reach - down : reach - down + h, reach - across : reach - across + w]
             cost = (second - before).abs().mean(1, keepdim=True)
-            cost = F.avg_pool2d(cost, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+            for side in ((WINDOW, 1), (1, WINDOW)):
+                cost = F.avg_pool2d(cost, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
             cost = cost + PREFERENCE * (down**2 + across**2) ** 0.5
             better = cost < best
             best = torch.where(better, cost, best)
