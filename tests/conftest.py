@@ -112,10 +112,15 @@ STEADY = {"device": "cpu", "precision": "fp32", "channels_last": False, "threads
 
 
 @pytest.fixture(scope="session")
-def digits(cache_folder: Path) -> Any:
+def still(cache_folder: Path) -> Any:
     from mezzotint.data import dataset
 
     return dataset.load("digits", cache_folder=cache_folder)
+
+
+@pytest.fixture(scope="session")
+def digits(still: Any) -> Any:
+    return still
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +148,7 @@ def data_of(digits: Any, moving: Any) -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def make_recipe(digits: Any, moving: Any) -> Callable[..., Any]:
+def make_recipe(still: Any, moving: Any) -> Callable[..., Any]:
     """A recipe of the catalog on digits: few pictures a batch, no probe, no milestones, a budget of pictures."""
     from mezzotint import catalog
     from mezzotint.recipe import Budget, Execution
@@ -152,7 +157,7 @@ def make_recipe(digits: Any, moving: Any) -> Callable[..., Any]:
         from mezzotint.recipe import with_setting
 
         clips = catalog.entry(name).clips
-        recipe = catalog.recipe(name, (moving if clips else digits).spec, 1.0)
+        recipe = catalog.recipe(name, (moving if clips else still).spec, 1.0)
         recipe = replace(recipe, batch=batch, budget=Budget(images=steps * batch), execution=Execution(**STEADY))
         recipe = replace(recipe, **{"milestones": 0, **changes})
         for setting in (*(NARROW.get(name, NARROW_CELLS) if clips else ()), *settings):
@@ -163,7 +168,7 @@ def make_recipe(digits: Any, moving: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def train_in(digits: Any, moving: Any) -> Callable[..., Any]:
+def train_in(still: Any, moving: Any) -> Callable[..., Any]:
     """Train a recipe in a folder (a new run there, or on with the old one), for so many steps or to its end."""
     from mezzotint import catalog
     from mezzotint.training import run as runs
@@ -171,7 +176,7 @@ def train_in(digits: Any, moving: Any) -> Callable[..., Any]:
 
     def train(folder: Path, recipe: Any = None, steps: int | None = None, dataset: Any = None) -> Any:
         known = recipe or runs.find(folder).recipe(catalog.kinds())
-        data = dataset or (moving if catalog.entry(known.name).clips else digits)
+        data = dataset or (moving if catalog.entry(known.name).clips else still)
         run = runs.find(folder) if recipe is None else runs.begin(folder, recipe, data.spec, data.digest)
         training = Training(run, known, data, time.monotonic())
         for _ in training.steps(threading.Event() if steps is None else StopAfter(steps)):

@@ -10,12 +10,12 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import foresee, judge, look, make, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
 FLAGS = {
-    make.train: "recipe data minutes images out size channels crop set seed resume",
+    make.train: "recipe data minutes images out size channels crop frames stride set seed resume",
     look.recipes: "name",
     look.check: "folder size crop as_json",
     look.show: "run",
@@ -29,6 +29,7 @@ FLAGS = {
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
+    foresee.forecast: "run clip frames start futures seed out",
 }
 
 

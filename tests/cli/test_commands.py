@@ -21,7 +21,7 @@ COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
 VERBS = (
     *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "audit", "board"),
-    *("generate", "classify", "reconstruct", "interpolate"),
+    *("generate", "classify", "reconstruct", "interpolate", "forecast"),
 )
 
 
