@@ -107,8 +107,6 @@ def test_the_report_draws_the_error_step_by_step(moving_bars: Dataset):
 
 
 def test_few_clips_have_no_distance(moving_bars: Dataset):
-    found = forecasting.measured(
-        Copying(moving_bars.spec), moving_bars, "test", 3, random_filters(moving_bars.spec), 0
-    )
+    found = forecasting.measured(Copying(moving_bars.spec), moving_bars, "test", 3, random_filters(moving_bars.spec), 0)
     assert "frechet_video" not in found.scores
     assert found.scores["mse_frame"].n == 3

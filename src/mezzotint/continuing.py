@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -32,7 +33,7 @@ class Continued:
     rate: float
     given: Clips
     came: Clips
-    futures: Clips
+    futures: Float[Tensor, "futures _ c h w"]
     """One a row."""
 
     @property

@@ -42,7 +42,9 @@ def forecasters(method: Forecasts, seed: int) -> dict[str, Callable[[Clips, int]
     }
 
 
-def split_clips(method: Forecasts, dataset: Dataset, split: str, count: int, device: Any) -> Iterator[tuple[Clips, Clips]]:
+def split_clips(
+    method: Forecasts, dataset: Dataset, split: str, count: int, device: Any
+) -> Iterator[tuple[Clips, Clips]]:
     """What is given and what came, of up to `count` clips spread over a split."""
     for clips, _ in ordered(dataset, split, CLIPS, device, count):
         yield clips[:, : method.context], clips[:, method.context :]

@@ -236,7 +236,9 @@ def _sheets(run: Run, dataset: Dataset, strip: pictures.Pixels | None) -> dict[s
     real = dataset.at(dataset.splits["train"][:3] if dataset.footage else dataset.splits["train"][:64])
     if dataset.footage:
         if grids:
-            sheets["validation clips at the last milestone: recorded, forecast, error"] = as_pixels(Image.open(grids[-1]))
+            sheets["validation clips at the last milestone: recorded, forecast, error"] = as_pixels(
+                Image.open(grids[-1])
+            )
         shown = pictures.grid(np.concatenate(list(real)), real.shape[1])
         return {**sheets, "training clips": pictures.enlarged(shown, 480)}
     if grids:

@@ -182,6 +182,6 @@ def with_setting(recipe: Recipe, setting: str, kinds: codec.Kinds) -> Recipe:
         raise UserError("the budget is set by --minutes or --images")
     if path in ("data.source", "data.size", "data.channels", "data.crop", "data.frames", "data.stride"):
         raise UserError(
-            f"{path} is not set so: name the data after the recipe, and --size, --channels, --crop, --frames or --stride"
+            f"{path} is not set so: name the data after the recipe, and --size, --channels, --crop, --frames, --stride"
         )
     return codec.changed(recipe, path, text, kinds)

@@ -1,7 +1,9 @@
 """`train` on clips and `forecast`, as a user types them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,19 +11,19 @@ from PIL import Image
 
 from mezzotint.data.film import open_film, save_film
 
-from .conftest import FIXED, Say, run_here
-
+Say = Callable[..., Any]
+FIXED = ("--set", "execution.threads=1", "--set", "execution.precision=fp32")
 SMALL = ("--frames", "6", "--images", "128", "--set", "batch=16", "--set", "milestones=1", *FIXED)
 
 
 @pytest.fixture(scope="module")
-def forecasters(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Path:
+def forecasters(tmp_path_factory: pytest.TempPathFactory, own_home: Path, run_in: Say) -> Path:
     """A folder with the runs `lstm` and `vae`, hardly trained."""
     place = tmp_path_factory.mktemp("forecasters")
     narrow = ["--set", "method.network.width=8", "--set", "method.network.patch=4"]
-    run_here("train", "convlstm", "moving-digits", *SMALL, *narrow, "--out", "lstm", folder=place)
+    run_in("train", "convlstm", "moving-digits", *SMALL, *narrow, "--out", "lstm", folder=place)
     narrow = ["--set", "method.network.core.width=8", "--set", "method.network.core.patch=4"]
-    run_here("train", "convlstm-vae", "moving-digits", *SMALL, *narrow, "--out", "vae", folder=place)
+    run_in("train", "convlstm-vae", "moving-digits", *SMALL, *narrow, "--out", "vae", folder=place)
     return place
 
 
@@ -82,7 +84,7 @@ def test_mistakes_get_a_sentence(say: Say, forecasters: Path, clip: Path, home: 
     for words, told in [
         (["lstm", "nowhere.gif"], "no clip nowhere.gif"),
         (["lstm", "no.gif"], "no.gif cannot be read"),
-        (["lstm"], "cannot dream"),
+        (["lstm"], "cannot begin from noise"),
         (["lstm", clip, "--start", 2], "at least 3"),
         (["lstm", clip, "--start", 40], "too short"),
         (["lstm", clip, "--out", "future.png"], ".gif"),

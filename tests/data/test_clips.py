@@ -106,7 +106,12 @@ def test_short_and_damaged_films_are_named_and_passed_over(films: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("settings", "told"),
-    [({"frames": 1}, "from 2 to 1000"), ({"frames": 31}, "no clip of 31 frames"), ({"size": 4}, "from 8"), ({"stride": 0}, "from 1")],
+    [
+        ({"frames": 1}, "from 2 to 1000"),
+        ({"frames": 31}, "no clip of 31 frames"),
+        ({"size": 4}, "from 8"),
+        ({"stride": 0}, "from 1"),
+    ],
 )
 def test_what_cannot_be_cut_is_said(films: Path, tmp_path: Path, settings: dict[str, int], told: str):
     with pytest.raises(UserError, match=told):

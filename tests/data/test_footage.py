@@ -27,7 +27,9 @@ def test_a_path_is_straight_and_steady_but_for_the_walls():
     np.testing.assert_allclose(np.hypot(*pace[free].T), STEP)
     first = np.abs(pace).max(1)
     for axis in (0, 1):
-        np.testing.assert_allclose(np.abs(pace[free][:, axis]), np.broadcast_to(first[:, None], pace.shape)[free][:, axis])
+        np.testing.assert_allclose(
+            np.abs(pace[free][:, axis]), np.broadcast_to(first[:, None], pace.shape)[free][:, axis]
+        )
 
 
 def test_at_a_wall_it_goes_back():

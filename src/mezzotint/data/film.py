@@ -169,8 +169,9 @@ def _pyav() -> Any:
         raise UserError(
             "MP4, WebM and MOV need the extra `video`: install it with `pip install 'mezzotint[video]'`, or take a GIF"
         ) from None
-    av.logging.set_level(None)
-    return av
+    found: Any = av
+    found.logging.set_level(None)
+    return found
 
 
 def _refuse_huge(width: int, height: int) -> None:

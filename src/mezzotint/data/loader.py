@@ -84,7 +84,7 @@ def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augmen
 def ordered(
     dataset: Dataset, split: str, batch: int, device: torch.device = torch.device("cpu"), limit: int | None = None
 ) -> Iterator[tuple[Images | Clips, Labels | None]]:
-    """A split's pictures or clips once through, as they are: all of them in order, or `limit` spread evenly over them."""
+    """A split's pictures or clips once through, as they are: all of them in order, or `limit` spread evenly."""
     rows = dataset.splits[split]
     rows = torch.from_numpy(rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)])
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)

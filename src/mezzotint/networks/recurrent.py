@@ -152,7 +152,7 @@ class ZigZag(nn.Module):
         return (*states, torch.zeros_like(states[0]))
 
     def forward(self, x: Films, state: State) -> tuple[Films, State]:
-        """Outputs of the top layer at all steps, and the state after them; the first layer looks at all steps at once."""
+        """Outputs of the top layer at all steps, and the state after them."""
         first, *others = self.layers
         seen = _at_once(first.look, x)  # pyright: ignore[reportArgumentType]
         now = [part.to(seen.dtype) for part in state]

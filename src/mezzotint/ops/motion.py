@@ -38,7 +38,7 @@ def moved_on(last: Images, motion: Int[Tensor, "n 2 h w"], steps: int) -> Images
 
     What moves is laid over what stands; what it uncovers shows the frame's median color.
     """
-    n, c, h, w = last.shape
+    n, _, h, w = last.shape
     rows = torch.arange(h, device=last.device).view(1, h, 1) + steps * motion[:, 0]
     columns = torch.arange(w, device=last.device).view(1, 1, w) + steps * motion[:, 1]
     moves = motion.abs().amax(1) > 0

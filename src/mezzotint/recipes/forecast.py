@@ -70,6 +70,6 @@ def convlstm_gan(spec: DataSpec, minutes: float) -> Recipe:
 
 
 def convlstm_vae(spec: DataSpec, minutes: float) -> Recipe:
-    """ConvLSTM with numbers drawn at each step (Chung et al. 2015; Denton & Fergus 2018): several futures, and dreams."""
+    """ConvLSTM with numbers drawn at each step (Chung et al. 2015; Denton & Fergus 2018): several futures, dreams."""
     network = StochasticConfig(core=_recurrent("convlstm", spec, minutes), latent=16)
     return _forecaster("convlstm-vae", spec, ForecasterConfig(network=network))
