@@ -25,8 +25,8 @@ def _forecaster(name: str, spec: DataSpec, method: ForecasterConfig, lr: float =
 
 
 def _patch(spec: DataSpec) -> int:
-    """Side of the squares of pixels that become channels: maps of 16×16 to 31×31 up to frames of 255 pixels."""
-    patch = 1
+    """Side of the squares of pixels that become channels: maps of 16×16 to 31×31 for frames of 32 to 255 pixels."""
+    patch = 2
     while patch < 8 and max(spec.height, spec.width) >= 32 * patch:
         patch *= 2
     return patch
