@@ -51,6 +51,17 @@ def test_the_gradients_of_a_sequence_whose_weights_are_fixed():
     assert seen.grad is not None
 
 
+def test_a_memory_of_a_wider_type():
+    seen, weight, h, c = (part.detach() for part in lstm_arguments())
+    low = [part.to(torch.bfloat16).requires_grad_() for part in (seen, weight, h)]
+    memory = c.float().requires_grad_()
+    outputs, last = LstmSequence.apply(*low, memory)
+    assert (outputs.dtype, last.dtype) == (torch.bfloat16, torch.float32)
+    (outputs.float().sum() + last.sum()).backward()
+    assert (low[0].grad.dtype, memory.grad.dtype) == (torch.bfloat16, torch.float32)
+    torch.testing.assert_close(last.double(), by_hand(seen, weight, h, c)[1], rtol=0.05, atol=0.05)
+
+
 def test_remembering():
     asked, memory = numbers(2, 9, 3, 4), numbers(2, 3, 3, 4, seed=1)
     i, f, g = asked.chunk(3, 1)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mezzotint.networks.parts import Conv2d, Fold
+from mezzotint.networks.parts import Conv2d, Fold, widened
 from mezzotint.ops.recurrence import LstmSequence, Remember
 from mezzotint.types import Clips, DataSpec
 
@@ -57,7 +57,7 @@ class ConvLstm(nn.Module):
     def forward(self, x: Films, state: State) -> tuple[Films, State]:
         """Outputs of all steps and the state after them: inputs are looked at all at once."""
         seen = _at_once(self.look, x)
-        h, c = (part.to(seen.dtype) for part in state)
+        h, c = state[0].to(seen.dtype), widened(state[1])
         outputs, c = LstmSequence.apply(seen, self.recall.weight.to(seen.dtype), h, c)  # pyright: ignore[reportGeneralTypeIssues]
         return outputs, (outputs[-1], c)
 
@@ -112,7 +112,7 @@ class SpatioTemporalLstm(nn.Module):
         recalled = self.recall(h)
         c = Remember.apply(seen[:, : 3 * w] + recalled[:, : 3 * w], c)
         wandering = Remember.apply(seen[:, 3 * w : 6 * w] + self.wander(wandering), wandering)  # pyright: ignore[reportAssignmentType]
-        both = torch.cat([c, wandering], 1)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        both = torch.cat([c, wandering], 1).to(seen.dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
         opened = torch.sigmoid(seen[:, 6 * w :] + recalled[:, 3 * w :] + self.open(both))
         return (opened * self.merge(both).tanh(), c), wandering  # pyright: ignore[reportReturnType]
 
@@ -155,7 +155,7 @@ class ZigZag(nn.Module):
         """Outputs of the top layer at all steps, and the state after them."""
         first, *others = self.layers
         seen = _at_once(first.look, x)  # pyright: ignore[reportArgumentType]
-        now = [part.to(seen.dtype) for part in state]
+        now = [widened(part) for part in state]
         outputs: list[Tensor] = []
         for look in seen:
             now[:2], now[-1] = first.step(look, tuple(now[:2]), now[-1])  # pyright: ignore[reportCallIssue]

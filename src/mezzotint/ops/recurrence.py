@@ -22,7 +22,8 @@ class LstmSequence(torch.autograd.Function):
 
     `seen` (t n 4·hidden h w) is what the inputs contribute to the gates, in the order input, forget, output,
     candidate; `weight` (4·hidden hidden k k) is that of the state-to-state convolution. Gives the outputs of all steps
-    (t n hidden h w) and the last memory. Float64 to bfloat16; derivatives of first order.
+    (t n hidden h w) and the last memory. Derivatives of first order. The memory `c` may be of a wider type than all
+    else: what is added up over many steps loses too much in bfloat16.
     """
 
     @staticmethod
@@ -34,8 +35,8 @@ class LstmSequence(torch.autograd.Function):
         for now in seen:
             gate = F.conv2d(outputs[-1], weight, padding=margin).add_(now)
             i, f, o = gate[:, : 3 * hidden].sigmoid_().split(hidden, 1)
-            memories.append(torch.addcmul(f * memories[-1], i, gate[:, 3 * hidden :].tanh_()))
-            squashed.append(memories[-1].tanh())
+            memories.append((f * memories[-1]).add_(i * gate[:, 3 * hidden :].tanh_()))
+            squashed.append(memories[-1].tanh().to(gate.dtype))
             outputs.append(o * squashed[-1])
             gates.append(gate)
         ctx.save_for_backward(weight, *gates, *memories[:-1], *squashed, *outputs[:-1])
@@ -76,7 +77,8 @@ class LstmSequence(torch.autograd.Function):
 class Remember(torch.autograd.Function):
     """`apply(asked, memory)`: sigmoid(f)·memory + sigmoid(i)·tanh(g), of `asked` (n 3·hidden h w) in the order i, f, g.
 
-    Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; derivatives of first order.
+    Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; derivatives of first order. The memory may
+    be of a wider type.
     """
 
     @staticmethod
@@ -87,7 +89,7 @@ class Remember(torch.autograd.Function):
         candidate = asked[:, 2 * hidden :].tanh()
         ctx.save_for_backward(gates, candidate, memory)
         i, f = gates.chunk(2, 1)
-        return torch.addcmul(f * memory, i, candidate)
+        return (f * memory).add_(i * candidate)
 
     @staticmethod
     @once_differentiable
@@ -97,7 +99,7 @@ class Remember(torch.autograd.Function):
         hidden, wanted = memory.shape[1], gradients[0]
         i, f = gates.chunk(2, 1)
         n, _, height, width = memory.shape
-        slope = memory.new_empty(n, height, width, 3 * hidden).permute(0, 3, 1, 2)
+        slope = gates.new_empty(n, height, width, 3 * hidden).permute(0, 3, 1, 2)
         torch.mul(wanted, candidate, out=slope[:, :hidden])
         torch.mul(wanted, memory, out=slope[:, hidden : 2 * hidden])
         torch.mul(wanted, i, out=slope[:, 2 * hidden :])
