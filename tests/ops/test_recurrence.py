@@ -42,6 +42,20 @@ def test_the_gradients_of_a_sequence():
     assert torch.autograd.gradcheck(LstmSequence.apply, lstm_arguments())
 
 
+def test_a_sequence_that_begins_with_nothing():
+    seen, weight, h, c = lstm_arguments()
+    nothing = torch.zeros_like(h)
+    for steps in (1, 3):
+        ours, theirs = (f(seen[:steps], weight, nothing, c) for f in (LstmSequence.apply, by_hand))
+        gradients = [torch.autograd.grad(outputs.sum() + last.sum(), (seen, c)) for outputs, last in (ours, theirs)]
+        for a, b in zip(*gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    outputs = [f(seen, weight, nothing, c)[0] for f in (LstmSequence.apply, by_hand)]
+    a, b = (torch.autograd.grad(out.square().sum(), weight)[0] for out in outputs)
+    torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    assert not torch.autograd.grad(LstmSequence.apply(seen[:1], weight, nothing, c)[0].sum(), weight)[0].any()
+
+
 def test_the_gradients_of_a_sequence_whose_weights_are_fixed():
     seen, weight, h, c = lstm_arguments()
     fixed = weight.detach()

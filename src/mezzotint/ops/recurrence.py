@@ -32,8 +32,11 @@ class LstmSequence(torch.autograd.Function):
         hidden, margin = weight.shape[1], weight.shape[2] // 2
         gates: list[Tensor] = []
         outputs, memories, squashed = [h], [c], list[Tensor]()
-        for now in seen:
-            gate = F.conv2d(outputs[-1], weight, padding=margin).add_(now)
+        # Nothing is recalled from an empty output; to look for it on a GPU would halt it.
+        ctx.blank = h.device.type == "cpu" and not ctx.needs_input_grad[2] and not h.any()
+        for t, now in enumerate(seen):
+            recalls = t or not ctx.blank
+            gate = F.conv2d(outputs[-1], weight, padding=margin).add_(now) if recalls else now.clone()
             i, f, o = gate[:, : 3 * hidden].sigmoid_().split(hidden, 1)
             memories.append((f * memories[-1]).add_(i * gate[:, 3 * hidden :].tanh_()))
             squashed.append(memories[-1].tanh().to(gate.dtype))
@@ -66,12 +69,14 @@ class LstmSequence(torch.autograd.Function):
             tanh_slope(slope[:, 3 * hidden :], g, grad_input=slope[:, 3 * hidden :])
             slopes.append(slope)
             c = c * gates[t][:, hidden : 2 * hidden]
-            h = F.conv_transpose2d(slope, weight, padding=margin)
-        by_seen = torch.stack(slopes[::-1])
-        met = torch.cat(outputs)
-        geometry = Geometry(weight.shape[2], 1, margin, *met.shape[2:])
-        by_weight = correlation(met, by_seen.flatten(0, 1), weight, geometry) if ctx.needs_input_grad[1] else None
-        return by_seen, by_weight, h, c
+            if t or not ctx.blank:
+                h = F.conv_transpose2d(slope, weight, padding=margin)
+        by_seen, first = torch.stack(slopes[::-1]), int(ctx.blank)
+        by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        if by_weight is not None and first < steps:
+            geometry = Geometry(weight.shape[2], 1, margin, *outputs[0].shape[2:])
+            by_weight = correlation(torch.cat(outputs[first:]), by_seen[first:].flatten(0, 1), weight, geometry)
+        return by_seen, by_weight, None if ctx.blank else h, c
 
 
 class Remember(torch.autograd.Function):
