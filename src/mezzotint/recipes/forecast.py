@@ -10,13 +10,13 @@ from mezzotint.recipe import Averaging, Optimizer, Recipe
 from mezzotint.types import DataSpec
 
 
-def _forecaster(name: str, spec: DataSpec, method: ForecasterConfig, lr: float = 1e-3) -> Recipe:
-    """Half of a clip is given, half is forecast; the rate rises fast and fades out to nothing."""
-    adam = Optimizer(name="adam", lr=lr, schedule="cosine", warmup=0.05, final=0.0)
+def _forecaster(name: str, spec: DataSpec, method: ForecasterConfig) -> Recipe:
+    """Half of a clip is given, half is forecast; Muon, with which a recurrence leaves the mean of all frames sooner."""
+    muon = Optimizer(name="muon", lr=0.02, vector_lr=2e-3, schedule="cosine", warmup=0.02)
     return Recipe(
         name=name,
         method=replace(method, context=max(1, spec.frames // 2)),
-        optimizers={"network": adam},
+        optimizers={"network": muon},
         batch=16,
         milestones=4,
         clip_norm=1.0,
