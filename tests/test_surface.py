@@ -10,12 +10,12 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import enlarge, find, judge, look, make, recognize, use
+from mezzotint.cli import enlarge, find, foresee, judge, look, make, recognize, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
 FLAGS = {
-    make.train: "recipe data minutes images out size channels crop set seed start resume",
+    make.train: "recipe data minutes images out size channels crop frames stride set seed start resume",
     look.recipes: "name",
     look.check: "folder size crop as_json",
     look.show: "run",
@@ -34,6 +34,7 @@ FLAGS = {
     use.latent: "run pictures factors reach count steps classes seed out",
     find.detect: "run pictures out sure ids as_json",
     enlarge.augment: "run classes per_class out recogniser certainty seed judge data shots seeds retrain",
+    foresee.forecast: "run clip frames start futures seed out",
 }
 
 

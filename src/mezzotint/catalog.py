@@ -23,7 +23,9 @@ class Entry:
     """Of mezzotint.recipes; the function is named as the recipe, with underscores."""
     purpose: str
     parameters: str
-    """On Fashion-MNIST."""
+    """On Fashion-MNIST; of recipes for clips on moving-fashion, by budget."""
+    clips: bool = False
+    """Whether it is trained on clips instead of still pictures."""
 
 
 RECIPES: dict[str, Entry] = {
@@ -31,6 +33,12 @@ RECIPES: dict[str, Entry] = {
     "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.2 to 0.6 M"),
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
     "cogan": Entry("gan", "draw pictures and their edges, by class: coupled GANs", "1.0 M"),
+    "convgru": Entry("forecast", "continue clips: convolutional GRU", "0.4 to 2.3 M", clips=True),
+    "convlstm": Entry("forecast", "continue clips: convolutional LSTM", "0.5 to 3.0 M", clips=True),
+    "convlstm-gan": Entry(
+        "forecast", "continue clips sharply: ConvLSTM and a discriminator", "1.0 to 3.6 M", clips=True
+    ),
+    "convlstm-vae": Entry("forecast", "continue clips in several ways, or dream them", "0.6 to 3.5 M", clips=True),
     "convnext": Entry("recognize", "recognize pictures: a ConvNeXt, for many pictures", "0.2 to 28 M"),
     "dcgan": Entry("gan", "draw pictures: convolutional GAN", "1.0 M"),
     "dcgan-tutorial": Entry("gan", "draw pictures: the TensorFlow tutorial's DCGAN", "2.5 M"),
@@ -42,9 +50,11 @@ RECIPES: dict[str, Entry] = {
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
     "lapgan": Entry("gan", "draw pictures by class: a pyramid of GANs", "0.9 M"),
     "lsgan": Entry("gan", "draw pictures: convolutional GAN with least squares", "0.9 M"),
+    "predrnn": Entry("forecast", "continue clips: PredRNN's wandering memory", "1.0 to 6.3 M", clips=True),
     "progan": Entry("gan", "draw pictures by class: a GAN that grows while it learns", "0.8 M"),
     "r3gan": Entry("gan", "draw pictures by class: relativistic GAN without norms", "0.5 M"),
     "resnet": Entry("recognize", "recognize pictures: a residual net as large as the budget admits", "0.1 to 21 M"),
+    "simvp": Entry("forecast", "continue clips by convolutions alone: SimVP", "2.5 to 17.6 M", clips=True),
     "sngan": Entry("gan", "draw pictures by class: residual GAN with spectral normalization", "0.4 M"),
     "vae": Entry("vae", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("vae", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
@@ -97,19 +107,11 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.cogan import CoganConfig
     from mezzotint.methods.detector import DetectorConfig
     from mezzotint.methods.flow import FlowConfig
+    from mezzotint.methods.forecaster import ForecasterConfig
     from mezzotint.methods.gan import GanConfig
     from mezzotint.methods.lapgan import LapganConfig
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vicreg import VicregConfig
 
-    known = (
-        ClassifierConfig,
-        CoganConfig,
-        DetectorConfig,
-        FlowConfig,
-        GanConfig,
-        LapganConfig,
-        VaeConfig,
-        VicregConfig,
-    )
-    return {MethodConfig: known}
+    methods = (ClassifierConfig, CoganConfig, DetectorConfig, FlowConfig, ForecasterConfig, GanConfig, LapganConfig)
+    return {MethodConfig: (*methods, VaeConfig, VicregConfig)}

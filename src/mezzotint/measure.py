@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mezzotint import forecasting
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered, rows_of
@@ -29,6 +30,7 @@ from mezzotint.types import (
     Embeds,
     Encodes,
     FlowsBack,
+    Forecasts,
     Generates,
     HasLikelihood,
     Images,
@@ -39,12 +41,14 @@ QUICK, USUAL = 2_000, 10_000
 """Pictures drawn for the score card of a run of under five minutes, and of others."""
 HASTY = 500
 """Pictures drawn for it where a method draws so slowly that more would take too much of the run's budget."""
+FORECAST = (1_000, 200, 50)
+"""Clips forecast for it: the most that take no more than a tenth of the run's budget."""
 DENSITIES = 200
 """Pictures whose density is estimated where a method knows it by solving an equation: each costs as much as drawing
 many."""
 DENSITY_STEPS = 16
-GLANCE = 1000
-"""Pictures that a milestone's validation score looks at."""
+GLANCE, GLANCE_CLIPS = 1000, 50
+"""Pictures, or clips, that a milestone's validation score looks at."""
 ENOUGH = 50
 """Validation pictures that drawn ones are compared with by themselves; fewer would tell little."""
 DRAWN = 500
@@ -133,6 +137,9 @@ def validation_score(method: Method, dataset: Dataset, known: Seen | None = None
     `known` is what an earlier look saw, whose real pictures need not be looked at again.
     """
     split = "validation" if len(dataset.splits["validation"]) >= FEWEST else "train"
+    if isinstance(method, Forecasts):
+        error, clips = forecasting.glance(method, dataset, split, GLANCE_CLIPS)
+        return Glance("mse_frame", error, False, clips)
     batches = list(ordered(dataset, split, CHUNK, device_of(method), GLANCE))
     looked_at = sum(len(x) for x, _ in batches)
     with using(method):
@@ -233,6 +240,8 @@ def measure(
             _reconstruction(method, dataset, split, card)
         if isinstance(method, FlowsBack) and thorough:
             _density(method, dataset, split, seed, card)
+    if isinstance(method, Forecasts):
+        _forecasts(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
     if isinstance(method, Generates):
         shown = shown or drawn_like(method, dataset, split, count, seed)
         card.protocol |= _way_of_drawing(method)
@@ -281,6 +290,21 @@ def answers(method: Classifies, dataset: Dataset, split: str) -> tuple[Tensor, L
             found.append((method.classify(images).float().cpu(), labels.cpu()))
     logits, labels = zip(*found, strict=True)
     return torch.cat(logits), torch.cat(labels)
+
+
+def _forecasts(
+    method: Method, dataset: Dataset, split: str, count: int, extractor: Extractor, seed: int, card: _Card
+) -> None:
+    found = forecasting.measured(method, dataset, split, count, extractor, seed)
+    card.scores |= found.scores
+    card.answers |= found.answers
+    card.protocol |= {**found.protocol, "pictures": found.protocol["clips"]}
+    few = found.protocol["clips"]
+    if "frechet_video" in found.scores:
+        card.notes.append(
+            f"frechet_video compares {few} forecast futures with those that came, in features of single frames: "
+            "comparable only among cards of the same numbers and extractor, and no FVD of the literature's network"
+        )
 
 
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:

@@ -25,13 +25,16 @@ from mezzotint.scorecard import ScoreCard
 from mezzotint.types import (
     Boxes,
     Classifies,
+    Clips,
     DataSpec,
     Decodes,
     Detects,
     DrawsInSteps,
+    Dreams,
     Embeds,
     Encodes,
     FlowsBack,
+    Forecasts,
     Generates,
     Images,
     Labels,
@@ -84,6 +87,10 @@ class Model:
             found += ["go between seeds", "walk along factors", "project pictures"]
         if isinstance(self.method, FlowsBack):
             found.append("go to noise and back")
+        if isinstance(self.method, Forecasts):
+            found.append("forecast")
+        if isinstance(self.method, Dreams) and self.method.dreams:
+            found.append("dream")
         return tuple(found)
 
     def generate(
@@ -112,6 +119,27 @@ class Model:
         other = self.method.drawing_with(solver=solver, steps=steps, guidance=guidance)
         assert isinstance(other, Method)
         return other
+
+    @property
+    def context(self) -> int:
+        """Frames that a forecaster looks at."""
+        return self._require(Forecasts, "forecast").context
+
+    def forecast(self, frames: Clips, horizon: int, seed: int = 0) -> Clips:
+        """The `horizon` frames that follow the clips n t c h w; `seed` chooses among several futures."""
+        method = self._require(Forecasts, "forecast")
+        if tuple(frames.shape[2:]) != self.spec.shape:
+            raise UserError(f"the model takes frames of shape {self.spec.shape}, not {tuple(frames.shape[2:])}")
+        with drawing.using(self.method):
+            return torch.cat([method.forecast(part, horizon, seed) for part in frames.split(drawing.CHUNK)])
+
+    def dream(self, seeds: Sequence[int], frames: int) -> Clips:
+        """One clip of `frames` frames per seed, out of noise; for a model that was trained to (convlstm-vae)."""
+        method = self._require(Dreams, "dream")
+        if "dream" not in self.abilities:
+            raise UserError("this model cannot begin from noise: give it a clip, or train convlstm-vae")
+        with drawing.using(self.method):
+            return torch.cat([method.dream([seed], frames) for seed in seeds])
 
     def to_noise(self, images: Images, classes: Sequence[str] | None = None) -> Images:
         """The noise that each picture is drawn from; a model trained by class is told them (or the one of all)."""

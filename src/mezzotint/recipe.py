@@ -18,12 +18,16 @@ class Data:
     """Which pictures, and how they are brought to one shape."""
 
     source: str = "digits"
-    """A named data set, a folder or an .npz file."""
+    """A named data set, a folder, a film or an .npz file."""
     size: int | None = None
     """Side of the square pictures in pixels; the data's own where it is not given."""
     channels: int | None = None
     """1 grey, 3 RGB; the data's own where it is not given."""
     crop: Literal["center", "fit", "stretch"] = "center"
+    frames: int | None = None
+    """Frames of a clip; None for still pictures."""
+    stride: int | None = None
+    """Frames from the beginning of a clip to that of the next; half a clip where it is not given."""
     augment: Augment = Augment()
     balance: float = 0.0
     """How far classes are shown equally often: 0 as they are, 1 all alike (`data.loader.Batches`)."""
@@ -192,6 +196,8 @@ def with_setting(recipe: Recipe, setting: str, kinds: codec.Kinds) -> Recipe:
         raise UserError("the budget is set by --minutes or --images")
     if path == "start":
         raise UserError("a run begins with the weights of another by --from RUN")
-    if path in ("data.source", "data.size", "data.channels", "data.crop"):
-        raise UserError(f"{path} is not set so: name the pictures after the recipe, and --size, --channels or --crop")
+    if path in ("data.source", "data.size", "data.channels", "data.crop", "data.frames", "data.stride"):
+        raise UserError(
+            f"{path} is not set so: name the data after the recipe, and --size, --channels, --crop, --frames, --stride"
+        )
     return codec.changed(recipe, path, text, kinds)

@@ -11,6 +11,9 @@ from torch import Tensor
 Images = Float[Tensor, "n c h w"]
 """Pictures as the house sees them: float in [-1, 1], channels first, one (grey) or three (RGB) channels."""
 
+Clips = Float[Tensor, "n _ c h w"]
+"""Frames in time as the house sees them: n × t × c × h × w, float in [-1, 1], of any number of frames t."""
+
 Labels = Int[Tensor, " n"]
 """One class index per picture, int64."""
 
@@ -38,6 +41,8 @@ class DataSpec:
     """Training pictures of each class; empty where it is not known."""
     things: tuple[str, ...] = ()
     """What the boxes hold, in a data set with boxes."""
+    frames: int = 1
+    """Frames of a clip; 1 for still pictures."""
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "DataSpec":
@@ -82,7 +87,7 @@ class Batch:
     micro-batch, so neither a resume nor the size of micro-batches changes it.
     """
 
-    images: Images
+    images: Images | Clips
     labels: Labels | None = None
     progress: float = 0.0
     """Share of the budget that is spent, in [0, 1]."""
@@ -218,6 +223,34 @@ class Encodes(Protocol):
 
     def decode(self, latents: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
         """The expected picture of each latent."""
+        ...
+
+
+@runtime_checkable
+class Forecasts(Protocol):
+    """Continues clips."""
+
+    @property
+    def context(self) -> int:
+        """Frames that it looks at before its first forecast."""
+        ...
+
+    def forecast(self, frames: Clips, horizon: int, seed: int = 0) -> Clips:
+        """The `horizon` frames that follow; a method that knows several futures draws one by `seed`."""
+        ...
+
+
+@runtime_checkable
+class Dreams(Forecasts, Protocol):
+    """Makes clips out of noise alone."""
+
+    @property
+    def dreams(self) -> bool:
+        """Whether this one was trained to."""
+        ...
+
+    def dream(self, seeds: Sequence[int], frames: int) -> Clips:
+        """One clip per seed; a seed makes the same clip in any company."""
         ...
 
 

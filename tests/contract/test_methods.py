@@ -17,7 +17,18 @@ from mezzotint.method import Method, check_groups
 from mezzotint.methods.gan import Gan
 from mezzotint.recipe import Optimizer, Recipe, from_json
 from mezzotint.training import optimizers
-from mezzotint.types import Batch, Classifies, DataSpec, Embeds, Encodes, Generates, HasLikelihood, Loss, Phase
+from mezzotint.types import (
+    Batch,
+    Classifies,
+    DataSpec,
+    Embeds,
+    Encodes,
+    Forecasts,
+    Generates,
+    HasLikelihood,
+    Loss,
+    Phase,
+)
 
 GANS = ("biggan", "dcgan", "dcgan-tutorial", "gan-mlp", "lsgan", "progan", "r3gan", "sngan", "wgan", "wgan-gp")
 FLOWS = ("flow", "edm", "ddpm")
@@ -47,6 +58,7 @@ VARIANTS = [(name, FEW if name in FLOWS else ()) for name in ON_DIGITS] + [
     ("flow", (*FEW, "method.network.kind=dit", "method.pairing=true", "method.drawing.guidance=2")),
     ("flow", (*FEW, "method.conditional=false", "method.predicts=picture", "method.min_snr=5")),
     ("ddpm", ("method.drawing.solver=ancestral", "method.drawing.schedule=ddpm", *FEW)),
+    ("convlstm-gan", ("method.game=hinge", "method.structure=1", "method.absolute=1", "method.sampling_until=0")),
 ]
 IDS = ["-".join([name, *(s.removeprefix("method.") for s in settings)]) for name, settings in VARIANTS]
 every_variant = pytest.mark.parametrize(("name", "settings"), VARIANTS, ids=IDS)
@@ -324,8 +336,8 @@ def test_outputs_have_the_promised_shape_type_and_range(
 ) -> None:
     method = trained(name, settings, make_recipe, train_in, tmp_path / "run").eval()
     batch = batch_of(digits, 6)
-    assert batch.labels is not None
-    assert isinstance(method, (Embeds, Generates))
+    assert batch.labels is not None or isinstance(method, Forecasts)
+    assert isinstance(method, (Embeds, Forecasts, Generates))
     with torch.no_grad():
         if isinstance(method, Classifies):
             logits = method.classify(batch.images)
@@ -334,6 +346,10 @@ def test_outputs_have_the_promised_shape_type_and_range(
         if isinstance(method, Embeds):
             assert method.features(batch.images).shape[0] == 6
             assert torch.isfinite(method.features(batch.images)).all()
+        if isinstance(method, Forecasts):
+            said = method.forecast(batch.images[:, : method.context], 7)
+            assert said.shape[:2] == (6, 7)
+            _check_pictures(said.flatten(0, 1), 42, digits.spec)
         if isinstance(method, Generates):
             _check_pictures(method.generate(range(5)), 5, digits.spec)
             assert drawing.draw(method, []).shape == (0, *digits.spec.shape)
@@ -395,6 +411,8 @@ def _output(method: Method, digits: Dataset) -> np.ndarray:
             return method.classify(batch_of(digits, 9).images).numpy()
         if isinstance(method, Embeds):
             return method.features(batch_of(digits, 9).images).numpy()
+        if isinstance(method, Forecasts):
+            return method.forecast(batch_of(digits, 9).images, 3).numpy()
     return drawing.draw(method, range(9)).numpy()
 
 

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import enlarge, find, judge, look, make, recognize, use
+from mezzotint.cli import enlarge, find, foresee, judge, look, make, recognize, use
 
 app = App(
     name="mezzotint",
@@ -29,6 +29,7 @@ for verb in (
     use.latent,
     find.detect,
     enlarge.augment,
+    foresee.forecast,
     look.board,
 ):
     app.command(verb)

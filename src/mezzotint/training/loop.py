@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mezzotint import drawing, measure
+from mezzotint import drawing, forecasting, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
@@ -35,7 +35,7 @@ from mezzotint.training.probe import Pace, available_threads, default_device, se
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
 from mezzotint.training.step import Stepper, due_at, kinds_of_steps
-from mezzotint.types import Classifies, Denoises, Discriminates, Generates
+from mezzotint.types import Classifies, Denoises, Discriminates, Forecasts, Generates
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -134,8 +134,9 @@ class Training:
         """What the last measuring will take, by what milestones took for each of their fewer pictures."""
         if not self.state.glances:
             return 0.0
-        drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
-        looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
+        drawn = self.pictures_to_draw() if isinstance(self.state.method, (Generates, Forecasts)) else 0
+        looks = not isinstance(self.state.method, (Denoises, Forecasts))
+        looked_at = len(self.dataset.splits["test"]) if looks else 0
         if isinstance(self.state.method, Classifies):
             looked_at += len(self.dataset.splits["validation"])  # for the calibration
         return statistics.median(self.state.glances) * max(drawn, looked_at)
@@ -144,9 +145,12 @@ class Training:
         """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
         minutes = self.recipe.budget.minutes
         usual = measure.usual_count(minutes)
+        forecasts = isinstance(self.state.method, Forecasts)
         if not minutes or not self.state.glances:
-            return usual
+            return measure.FORECAST[1] if forecasts else usual
         affordable = 0.1 * 60 * minutes / statistics.median(self.state.glances)
+        if forecasts:
+            return next((n for n in measure.FORECAST if n <= affordable), measure.FORECAST[-1])
         fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
         return next(fewer, measure.HASTY)
 
@@ -325,7 +329,7 @@ class Training:
         """Draw a sample grid, take the validation score, see whether all is well; True where the run is to end."""
         state, began = self.state, time.monotonic()
         method = state.average.method
-        grid = drawing.sample_grid(method)
+        grid = self._samples(method)
         each = (time.monotonic() - began) / (drawing.ROWS * drawing.grid_columns(method))
         if grid is not None:
             pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
@@ -343,6 +347,13 @@ class Training:
             state.spoiled = state.best is not None
         out_of_patience = self._out_of_patience(score.value if score.higher_is_better else -score.value, trouble)
         return out_of_patience or (trouble is not None and self._respond(trouble))
+
+    def _samples(self, method: Method) -> pictures.Pixels | None:
+        """A grid of drawn pictures or film strips of forecasts; None for what makes neither."""
+        if not isinstance(method, Forecasts):
+            return drawing.sample_grid(method)
+        split = "validation" if len(self.dataset.splits["validation"]) else "train"
+        return forecasting.film_strips(method, self.dataset, split)
 
     def _take_as_healthy(self, reading: watch.Reading) -> None:
         """Keep the state of a good milestone to go back to; say what is not yet a trouble."""

@@ -36,7 +36,7 @@ class Stepper:
         state, recipe = self.state, self.recipe
         images, labels = self.batches.at(state.images)
         targets = self.batches.targets_at(state.images)
-        if self.execution.channels_last:
+        if self.execution.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         parts: dict[str, Tensor] = {}
         refusals: list[Refusal] = []
