@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import judge, latent, look, make, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -29,6 +29,12 @@ FLAGS = {
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
+    latent.encode: "run pictures classes out",
+    latent.atlas: "run data split count out",
+    latent.steer: "run pictures towards data steps strength classes out",
+    latent.arithmetic: "run plus minus classes out",
+    latent.neighbors: "run pictures data split count classes out",
+    latent.outliers: "run data count seed out",
 }
 
 

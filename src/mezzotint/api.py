@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mezzotint import cas, catalog, drawing, measure, page, scorecard, snapshot
+from mezzotint import cas, catalog, drawing, latent, measure, page, scorecard, snapshot
 from mezzotint.audit import AuditCard
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
@@ -173,7 +173,7 @@ def finish(run: Run, training: Training) -> ScoreCard:
     count = training.pictures_to_draw()
     card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
     write_card(run, card)
-    page.write(run, card, dataset, drawing.telling_sheets(stored.method, dataset, card))
+    page.write(run, card, dataset, latent.telling_sheets(stored.method, dataset, card))
     return card
 
 
@@ -250,7 +250,7 @@ def remeasure(
     if shown is not None:
         card = cas.added(card, shown, dataset, seed)
     write_card(run, card)
-    page.write(run, card, dataset, drawing.telling_sheets(model.method, dataset, card))
+    page.write(run, card, dataset, latent.telling_sheets(model.method, dataset, card))
     return card
 
 

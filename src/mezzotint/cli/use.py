@@ -54,12 +54,12 @@ def generate(
 
     if count < 1:
         raise UserError("--count must be at least 1")
-    _check_out(out)
+    check_out(out)
     model = load(run)
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     images = model.generate(range(seed, seed + count), named, solver=solver, steps=steps, guidance=guidance)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
-    _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
+    write_pictures(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
     print(f"{count} pictures in {out}")
 
 
@@ -96,7 +96,7 @@ def classify(
     if not pictures:
         raise UserError("classify takes at least one picture")
     model = load(run)
-    probabilities = model.classify(_read(model, pictures))
+    probabilities = model.classify(read_files(model, pictures))
     for path, row in zip(pictures, probabilities.tolist(), strict=True):
         ranked = sorted(zip(model.spec.classes, row, strict=True), key=lambda pair: -pair[1])
         if as_json:
@@ -114,7 +114,7 @@ def reconstruct(
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae).
+        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan).
     pictures:
         Picture files.
     classes:
@@ -128,14 +128,14 @@ def reconstruct(
 
     if not pictures:
         raise UserError("reconstruct takes at least one picture")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    images = _read(model, pictures)
+    images = read_files(model, pictures)
     again = model.reconstruct(images, classes)
     if out.suffix == ".png":
-        _write(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
+        write_pictures(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
     else:
-        _write(again, out, _names(pictures), None, model)
+        write_pictures(again, out, _names(pictures), None, model)
     print(f"{len(pictures)} reconstructions in {out}")
 
 
@@ -160,7 +160,7 @@ def interpolate(
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae).
+        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan).
     first:
         The picture to begin with.
     second:
@@ -176,15 +176,15 @@ def interpolate(
 
     if steps < 2:
         raise UserError("--steps must be at least 2")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    ends = _read(model, (first, second))
+    ends = read_files(model, (first, second))
     images = model.interpolate(ends[:1], ends[1:], steps, classes)
-    _write(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
+    write_pictures(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
     print(f"{steps} pictures in {out}")
 
 
-def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
+def read_files(model: "Model", paths: tuple[Path, ...]) -> "Images":
     """Files in the shape that the model was trained on."""
     from mezzotint.data import pictures
 
@@ -192,7 +192,7 @@ def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
     return pictures.to_float(pictures.read_pictures(paths, spec.height, spec.channels, model.recipe.data.crop))
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse before the work what could not be written after it."""
     if out.suffix in (".png", ".npz"):
         return
@@ -202,9 +202,10 @@ def _check_out(out: Path) -> None:
         raise UserError(f"the folder {out} is not empty; name a new one with --out")
 
 
-def _write(
+def write_pictures(
     images: "Images", out: Path, names: list[str], classes: list[str] | None, model: "Model", columns: int | None = None
 ) -> None:
+    """Put pictures into what --out names: a sheet of `columns`, arrays, or single files by their `names`."""
     import numpy as np
 
     from mezzotint.data import pictures

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import judge, latent, look, make, use
 
 app = App(
     name="mezzotint",
@@ -24,6 +24,12 @@ for verb in (
     use.classify,
     use.reconstruct,
     use.interpolate,
+    latent.encode,
+    latent.atlas,
+    latent.steer,
+    latent.arithmetic,
+    latent.neighbors,
+    latent.outliers,
     look.board,
 ):
     app.command(verb)

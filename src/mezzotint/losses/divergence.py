@@ -43,8 +43,8 @@ def decomposed(
 ) -> Decomposition:
     """The three parts at one draw `z` of each picture's posterior, in a data set of `pictures`.
 
-    Chen et al. 2018 (beta-TC-VAE), equation 2; the densities of all codes by minibatch-weighted sampling (appendix C.1),
-    which couples the pictures of a batch.
+    Chen et al. 2018 (beta-TC-VAE), equation 2; the densities of all codes by minibatch-weighted sampling (appendix
+    C.1), which couples the pictures of a batch.
     """
     each = normal_log_density(z[:, None], mean[None], log_variance[None] / 2)
     own = normal_log_density(z, mean, log_variance / 2).sum(1)

@@ -142,14 +142,14 @@ def _log_cdf(x: Tensor) -> Tensor:
     return torch.where(x < -1, tail, torch.special.ndtr(near).log())
 
 
-def _standardized(mean: Images, images: Images, log_scale: LogScale) -> tuple[Tensor, Tensor, Tensor]:
+def _standardized(mean: Tensor, images: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Lower and upper end of each level's interval in scales from the mean, and one over the scale."""
     inverse = torch.exp(-log_scale.clamp(*LOG_SCALES))
     centered = images - mean
     return (centered - HALF) * inverse, (centered + HALF) * inverse, inverse
 
 
-def _ends(images: Images) -> tuple[Tensor, Tensor]:
+def _ends(images: Tensor) -> tuple[Tensor, Tensor]:
     """Where the darkest and the brightest level stand, which take the whole tail beyond them."""
     return images < -1 + HALF, images > 1 - HALF
 

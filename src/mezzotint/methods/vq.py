@@ -51,6 +51,7 @@ class Vq(Method):
     """One phase, two groups: the autoencoder's loss and the prior's share no gradient."""
 
     phases = (Phase("fit", trains=("autoencoder", "prior")),)
+    codes_by_class = False
 
     def __init__(self, config: VqConfig, spec: DataSpec) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ class CodePriorConfig:
     width: int = 128
     layers: int = 4
     heads: int = 4
-    dropout: float = 0.1
+    dropout: float = 0.0
     """Share of the numbers between layers that is left out while training."""
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ Made cheap for a CPU: pixels are folded into channels at the door, and a block h
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -143,7 +144,7 @@ class Ladder(nn.Module):
         self.config, self.classes = config, classes
         self.fold, self.sides = stages(spec, config.fold)
         widths = [min(config.most, config.width * 2**i) for i in range(len(self.sides))]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.enter = nn.Conv2d(spec.channels * self.fold.side**2, widths[0], 3, padding=1)
         self.up = nn.ModuleList(nn.Sequential(*[Block(w) for _ in range(config.blocks)]) for w in widths)
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 2, 2) for fine, coarse in pairs)

@@ -118,9 +118,9 @@ class FlowPrior(nn.Module):
 
     def __init__(self, config: FlowPriorConfig, latent: int, classes: int) -> None:
         super().__init__()
-        self.noise, self.classes, self.half = latent, classes, latent // 2
+        self.noise, self.classes, self.first = latent, classes, latent // 2
         self.nets = nn.ModuleList(
-            _coupling(self.half + classes, config.width, 2 * (latent - self.half)) for _ in range(config.couplings)
+            _coupling(self.first + classes, config.width, 2 * (latent - self.first)) for _ in range(config.couplings)
         )
         shuffles = torch.Generator().manual_seed(0)
         orders = [torch.randperm(latent, generator=shuffles) for _ in range(config.couplings)]
@@ -131,7 +131,7 @@ class FlowPrior(nn.Module):
         """Of each code, in nats: of its noise, and the change of volume on the way there."""
         volume = torch.zeros_like(z[:, 0])
         for net, order in zip(self.nets, self.order, strict=True):
-            kept, moved = z[:, order].tensor_split([self.half], 1)
+            kept, moved = z[:, order].tensor_split([self.first], 1)
             log_scale, shift = self._said(net, kept, labels)
             z = torch.cat([kept, moved * log_scale.exp() + shift], 1)
             volume = volume + log_scale.sum(1)
@@ -140,7 +140,7 @@ class FlowPrior(nn.Module):
     def draw(self, noise: Float[Tensor, "n noise"], labels: Labels | None = None) -> Codes:
         """Codes of normal noise: the couplings backward."""
         for net, back in zip(list(self.nets)[::-1], self.back.flip(0), strict=True):
-            kept, moved = noise.tensor_split([self.half], 1)
+            kept, moved = noise.tensor_split([self.first], 1)
             log_scale, shift = self._said(net, kept, labels)
             noise = torch.cat([kept, (moved - shift) * torch.exp(-log_scale)], 1)[:, back]
         return noise

@@ -25,7 +25,7 @@ class Quantized(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CodebookConfig:
-    """A learned codebook (van den Oord et al. 2017, "VQ-VAE") that follows its codes by running means (appendix A.1)."""
+    """A learned codebook (van den Oord et al. 2017, "VQ-VAE") that follows its codes by running means."""
 
     symbols: int = 512
     width: int = 16

@@ -94,7 +94,7 @@ def vq(spec: DataSpec, minutes: float) -> Recipe:
 
 
 def fsq(spec: DataSpec, minutes: float) -> Recipe:
-    """Codes by rounding four numbers to 1,000 symbols (Mentzer et al. 2024, "FSQ"), drawn by a transformer, by class."""
+    """Four numbers rounded to 1,000 symbols (Mentzer et al. 2024, "FSQ"), drawn by a transformer, by class."""
     return _symbols("fsq", spec, LevelsConfig())
 
 
