@@ -61,19 +61,18 @@ def placed(found: Coded) -> Float[Tensor, "n 2"]:
 def sheet(found: Coded, side: int = 960) -> pictures.Pixels:
     """The pictures on white where their codes lie, on a square of `side` pixels; where two would overlap, the first.
 
-    The outermost hundredth of the codes either way is left out, so that few far ones do not squeeze all others.
+    The outermost hundredth of the codes either way lies at the edge, so that few far ones do not squeeze all others.
     """
     at = placed(found).double()
     low, high = (torch.quantile(at, q, dim=0) for q in (0.01, 0.99))
     _, height, width, channels = found.images.shape
     room = torch.tensor([side - width, side - height], dtype=torch.float64)
-    corners = ((at - low) / (high - low).clamp(min=1e-12) * room).round().long()
+    corners = ((at - low) / (high - low).clamp(min=1e-12)).clamp(0, 1).mul(room).round().long()
     page = np.full((side, side, channels), 255, np.uint8)
     taken = np.zeros((side, side), bool)
     for picture, (left, top) in zip(found.images, corners.tolist(), strict=True):
-        inside = 0 <= left <= side - width and 0 <= top <= side - height
         spot = (slice(top, top + height), slice(left, left + width))
-        if inside and not taken[spot].any():
+        if not taken[spot].any():
             page[spot], taken[spot] = picture, True
     return page
 

@@ -58,7 +58,7 @@ class Observation(nn.Module):
         """Channels of the raw map."""
         return self.outputs * self.numbers
 
-    def log_probability(self, raw: Float[Tensor, "n raw h w"], images: Images) -> Float[Tensor, " n"]:
+    def log_probability(self, raw: Float[Tensor, "n raw a b"], images: Images) -> Float[Tensor, " n"]:
         """Of each picture, in nats."""
         if self.reading.kind == "mixture":
             levels = self._mixture(raw).log_probability(self.fold(images))
@@ -72,14 +72,14 @@ class Observation(nn.Module):
             case _:
                 return likelihood.discretized_logistic(mean, log_scale, images)
 
-    def expected(self, raw: Float[Tensor, "n raw h w"], like: Images) -> Images:
+    def expected(self, raw: Float[Tensor, "n raw a b"], like: Images) -> Images:
         """The expected picture, of the sides of `like`."""
         if self.reading.kind == "mixture":
             return self.fold.undone(self._mixture(raw).expected(), like)
         center, _ = self._center(raw, like)
         return center.sigmoid() * 2 - 1 if self.reading.kind == "bernoulli" else center.clamp(-1, 1)
 
-    def drawn(self, raw: Float[Tensor, "n raw h w"], uniforms: Float[Tensor, "n 2 m h w"], like: Images) -> Images:
+    def drawn(self, raw: Float[Tensor, "n raw a b"], uniforms: Float[Tensor, "n 2 m a b"], like: Images) -> Images:
         """A picture of the mixture likelihood, by two uniform numbers in (0, 1) for each number."""
         return self.fold.undone(self._mixture(raw).drawn(uniforms), like)
 

@@ -51,7 +51,7 @@ class MapEncoder(nn.Module):
             layers += [*shrink, *_blocks(config, width)]
         self.body = nn.Sequential(*layers, ChannelNorm(widths[-1]), nn.SiLU(), nn.Conv2d(widths[-1], codes, 1))
 
-    def forward(self, images: Images) -> Float[Tensor, "n codes h w"]:
+    def forward(self, images: Images) -> Float[Tensor, "n codes rows columns"]:
         """The map before it is quantized."""
         return self.body(self.fold(images))
 
@@ -71,6 +71,6 @@ class MapDecoder(nn.Module):
         end = nn.Conv2d(widths[0], raw, 3, padding=1)
         self.body = nn.Sequential(*layers, ChannelNorm(widths[0]), nn.SiLU(), end)
 
-    def forward(self, codes: Float[Tensor, "n codes h w"]) -> Float[Tensor, "n raw a b"]:
+    def forward(self, codes: Float[Tensor, "n codes rows columns"]) -> Float[Tensor, "n raw a b"]:
         """Raw numbers."""
         return widened(self.body(codes))
