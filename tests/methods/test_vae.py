@@ -45,7 +45,9 @@ def principal(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def linear(gaussian_pictures: torch.Tensor) -> Vae:
     """With the weights that probabilistic PCA has at its optimum (Tipping & Bishop 1999, equations 6 to 8)."""
     mean, values, axes, noise = principal(gaussian_pictures)
-    loads = axes * np.sqrt(values - noise)  # its columns are orthogonal, so that the posterior's numbers are independent
+    loads = axes * np.sqrt(
+        values - noise
+    )  # its columns are orthogonal, so that the posterior's numbers are independent
     recall = loads.T / values[:, None]
     vae = LINEAR.build(SPEC)
     log_variance = np.log(noise / values)
@@ -156,9 +158,7 @@ def test_the_bound_rises_with_the_number_of_codes(linear: Vae, gaussian_pictures
 def test_one_code_of_the_importance_bound_is_the_evidence_bound(prior: Any, gaussian_pictures: torch.Tensor) -> None:
     vae = replace(LINEAR, prior=prior).build(SPEC).eval()
     batch = Batch(gaussian_pictures[:10], seed=3)
-    torch.testing.assert_close(
-        -vae.elbo(batch.images, None, 3).mean(), vae.loss(batch, "fit").parts["negative_elbo"]
-    )
+    torch.testing.assert_close(-vae.elbo(batch.images, None, 3).mean(), vae.loss(batch, "fit").parts["negative_elbo"])
     torch.testing.assert_close(vae.elbo(batch.images, None, 3), vae.log_weight(batch.images, None, 3))
 
 
