@@ -40,12 +40,12 @@ def coded(method: Method, dataset: Dataset, split: str, count: int = MOST) -> Co
     """Up to `count` pictures of a split with their codes; raises UserError for a method without codes."""
     if not isinstance(method, Encodes):
         raise UserError("this model has no latent codes; train an autoencoder (vae, hvae, vq, fsq)")
+    if len(dataset.splits.get(split, ())) == 0:
+        raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
     found: list[tuple[np.ndarray, Tensor, Labels | None]] = []
     with using(method):
         for images, labels in ordered(dataset, split, BATCH, device_of(method), count):
             found.append((pictures.to_uint8(images), method.encode(images, labels).float().cpu(), labels))
-    if not found:
-        raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
     shown, vectors, given = zip(*found, strict=True)
     labels = None if given[0] is None else torch.cat(given).cpu()
     return Coded(np.concatenate(shown), torch.cat(vectors), labels)

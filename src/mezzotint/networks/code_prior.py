@@ -36,7 +36,7 @@ class CodePrior(nn.Module):
 
     def __init__(self, config: CodePriorConfig, symbols: int, length: int, classes: int) -> None:
         super().__init__()
-        self.symbols, self.length, self.classes = symbols, length, classes
+        self.symbols, self.length, self.classes, self.heads = symbols, length, classes, config.heads
         self.begin = nn.Embedding(max(1, classes), config.width)
         self.symbol = nn.Embedding(symbols, config.width)
         self.place = nn.Parameter(0.02 * torch.randn(length, config.width))
@@ -50,20 +50,22 @@ class CodePrior(nn.Module):
         x = torch.cat([self._first(len(symbols), labels)[:, None], self.symbol(symbols[:, :-1])], 1) + self.place
         mask = torch.ones(self.length, self.length, dtype=torch.bool, device=x.device).triu(1)
         for layer in self.layers:
-            x, _ = layer(x, None, mask)
+            x = layer(x, mask)
         return self.head(self.norm(x))
 
     def draw(self, uniforms: Float[Tensor, "n length"], labels: Labels | None = None) -> Int[Tensor, "n length"]:
         """A map of symbols for each row of uniform numbers in [0, 1), one for each symbol."""
         drawn: list[Tensor] = []
-        pasts: list[_Past | None] = [None] * len(self.layers)
         x = self._first(len(uniforms), labels)[:, None]
+        # All the room is taken at once: tensors that grow by a position a step would leave holes in memory.
+        size = x.shape[2] // self.heads
+        pasts = [x.new_zeros(2, len(x), self.heads, self.length, size) for _ in self.layers]
         for i in range(self.length):
             x = x + self.place[i]
-            for number, layer in enumerate(self.layers):
-                x, pasts[number] = layer(x, pasts[number], None)
-            past = self.head(self.norm(x))[:, 0].double().softmax(1).cumsum(1)
-            chosen = (past < uniforms[:, i, None]).sum(1).clamp(max=self.symbols - 1)
+            for layer, past in zip(self.layers, pasts, strict=True):
+                x = layer(x, None, past, i)
+            reached = self.head(self.norm(x))[:, 0].double().softmax(1).cumsum(1)
+            chosen = (reached < uniforms[:, i, None]).sum(1).clamp(max=self.symbols - 1)
             drawn.append(chosen)
             x = self.symbol(chosen)[:, None]
         return torch.stack(drawn, 1)
@@ -73,10 +75,6 @@ class CodePrior(nn.Module):
             labels = torch.zeros(count, dtype=torch.int64, device=self.place.device)
         assert labels is not None, "a conditional prior needs labels"
         return self.begin(labels)
-
-
-_Past = tuple[Tensor, Tensor]
-"""Keys and values of the positions so far, n × heads × so far × size."""
 
 
 class _Layer(nn.Module):
@@ -90,20 +88,23 @@ class _Layer(nn.Module):
         self.ask, self.tell = nn.Linear(width, 3 * width), zeroed(nn.Linear(width, width))
         self.widen, self.narrow = nn.Linear(width, 4 * width), zeroed(nn.Linear(4 * width, width))
 
-    def forward(self, x: Tensor, past: _Past | None, mask: Tensor | None) -> tuple[Tensor, _Past]:
-        """N × length × width; positions look at `past` ones and, where not masked, at one another."""
-        told, past = self._attended(self.ask(self.first_norm(x)), past, mask)
-        x = x + self.dropout(self.tell(told))
-        return x + self.dropout(self.narrow(F.gelu(self.widen(self.second_norm(x))))), past
+    def forward(self, x: Tensor, mask: Tensor | None, past: Tensor | None = None, at: int = 0) -> Tensor:
+        """N × length × width; all positions at once by a mask, or the one `at` a place beside its `past`.
 
-    def _attended(self, asked: Tensor, past: _Past | None, mask: Tensor | None) -> tuple[Tensor, _Past]:
+        The past holds keys and values of the positions so far, 2 × n × heads × room × size, and takes in those of x.
+        """
+        x = x + self.dropout(self.tell(self._attended(self.ask(self.first_norm(x)), mask, past, at)))
+        return x + self.dropout(self.narrow(F.gelu(self.widen(self.second_norm(x)))))
+
+    def _attended(self, asked: Tensor, mask: Tensor | None, past: Tensor | None, at: int) -> Tensor:
         n, length, width = asked.shape
         size = width // 3 // self.heads
         query, key, value = asked.view(n, length, 3, self.heads, size).permute(2, 0, 3, 1, 4)
         if past is not None:
-            key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
+            past[0, :, :, at], past[1, :, :, at] = key[:, :, 0], value[:, :, 0]
+            key, value = past[:, :, :, : at + 1]
         scores = query * size**-0.5 @ key.transpose(2, 3)
         if mask is not None:
             scores = scores.masked_fill(mask, -torch.inf)
         told = torch.softmax(scores, 3).to(value.dtype) @ value
-        return told.transpose(1, 2).reshape(n, length, width // 3), (key, value)
+        return told.transpose(1, 2).reshape(n, length, width // 3)

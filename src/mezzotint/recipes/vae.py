@@ -58,6 +58,14 @@ def iwae(spec: DataSpec, minutes: float) -> Recipe:
     return replace(plain, name="iwae", batch=64, method=replace(plain.method, samples=5))
 
 
+def _muon(decay_to: float = 1.0) -> Optimizer:
+    """In the few steps of some minutes Muon comes much further than Adam."""
+    short = (0.9, 0.99)
+    return Optimizer(
+        name="muon", lr=0.02, vector_lr=2e-3, betas=short, schedule="cosine", warmup=0.02, decay_to=decay_to, final=0.01
+    )
+
+
 def hvae(spec: DataSpec, minutes: float) -> Recipe:
     """A ladder of latent maps with a top-down posterior (Sønderby et al. 2016; Vahdat & Kautz 2020; Child 2021).
 
@@ -66,7 +74,7 @@ def hvae(spec: DataSpec, minutes: float) -> Recipe:
     return Recipe(
         name="hvae",
         method=HvaeConfig(),
-        optimizers={"ladder": Optimizer(name="adam", lr=2e-3, schedule="cosine", warmup=0.02, final=0.01)},
+        optimizers={"ladder": _muon()},
         batch=64,
         clip_norm=1000.0,
         averaging=Averaging(share=0.02),
@@ -76,12 +84,10 @@ def hvae(spec: DataSpec, minutes: float) -> Recipe:
 def _symbols(name: str, spec: DataSpec, quantizer: CodebookConfig | LevelsConfig) -> Recipe:
     """The autoencoder is done when the prior gets the rest of the time to itself."""
     method = VqConfig(quantizer=quantizer, conditional=bool(spec.classes))
-    pictures = Optimizer(name="adam", lr=2e-3, schedule="cosine", warmup=0.02, decay_to=method.settled, final=0.01)
-    symbols = Optimizer(name="adamw", lr=2e-3, weight_decay=0.01, schedule="cosine", warmup=0.02, final=0.01)
     return Recipe(
         name=name,
         method=method,
-        optimizers={"autoencoder": pictures, "prior": symbols},
+        optimizers={"autoencoder": _muon(decay_to=method.settled), "prior": _muon()},
         batch=64,
         clip_norm=1000.0,
         averaging=Averaging(share=0.02),
