@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import enlarge, find, foresee, judge, look, make, recognize, use
+from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, recognize, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -35,6 +35,12 @@ FLAGS = {
     find.detect: "run pictures out sure ids as_json",
     enlarge.augment: "run classes per_class out recogniser certainty seed judge data shots seeds retrain",
     foresee.forecast: "run clip frames start futures seed out",
+    latent.encode: "run pictures classes out",
+    latent.atlas: "run data split count out",
+    latent.steer: "run pictures towards data steps strength classes out",
+    latent.arithmetic: "run plus minus classes out",
+    latent.neighbors: "run pictures data split count classes out",
+    latent.outliers: "run data count seed out",
 }
 
 

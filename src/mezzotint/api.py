@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mezzotint import cas, catalog, codec, drawing, forecasting, measure, page, scorecard, snapshot, transfer
+from mezzotint import cas, catalog, codec, drawing, forecasting, latent, measure, page, scorecard, snapshot, transfer
 from mezzotint.audit import AuditCard
 from mezzotint.data import clips
 from mezzotint.data import dataset as data
@@ -238,7 +238,7 @@ def _sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, Pixe
     if isinstance(method, Forecasts):
         strips = forecasting.film_strips(method, dataset, card.protocol["split"])
         return {"forecasts": enlarged(strips, 480)}
-    return drawing.telling_sheets(method, dataset, card)
+    return latent.telling_sheets(method, dataset, card)
 
 
 def _judging(dataset: Dataset) -> str:

@@ -29,6 +29,7 @@ class Entry:
 
 
 RECIPES: dict[str, Entry] = {
+    "beta-vae": Entry("vae", "fewer, more independent latent numbers: beta-VAE", "1.3 M"),
     "biggan": Entry("gan", "draw pictures by class: a narrow BigGAN", "0.3 M"),
     "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.2 to 0.6 M"),
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
@@ -47,7 +48,10 @@ RECIPES: dict[str, Entry] = {
     "detector": Entry("detect", "find things in pictures: boxes by their centers", "0.8 to 1.3 M"),
     "edm": Entry("flow", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
     "flow": Entry("flow", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
+    "fsq": Entry("vae", "reconstruct, draw by class: symbols by rounding, and a prior over them", "1.9 M"),
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
+    "hvae": Entry("vae", "reconstruct, predict: a ladder of latent maps", "1.6 M"),
+    "iwae": Entry("vae", "the convolutional VAE with a tighter bound: IWAE", "1.6 M"),
     "lapgan": Entry("gan", "draw pictures by class: a pyramid of GANs", "0.9 M"),
     "lsgan": Entry("gan", "draw pictures: convolutional GAN with least squares", "0.9 M"),
     "predrnn": Entry("forecast", "continue clips: PredRNN's wandering memory", "1.0 to 6.3 M", clips=True),
@@ -56,10 +60,13 @@ RECIPES: dict[str, Entry] = {
     "resnet": Entry("recognize", "recognize pictures: a residual net as large as the budget admits", "0.1 to 21 M"),
     "simvp": Entry("forecast", "continue clips by convolutions alone: SimVP", "2.5 to 17.6 M", clips=True),
     "sngan": Entry("gan", "draw pictures by class: residual GAN with spectral normalization", "0.4 M"),
+    "tc-vae": Entry("vae", "uncorrelated latent numbers: beta-TC-VAE", "1.3 M"),
     "vae": Entry("vae", "reconstruct, interpolate, draw: convolutional VAE", "1.6 M"),
     "vae-dense": Entry("vae", "reconstruct, interpolate, draw: the tutorials' dense VAE", "0.5 M"),
+    "vae-gan": Entry("vae", "reconstruct, interpolate, draw: a VAE judged by a discriminator", "2.4 M"),
     "vicreg": Entry("recognize", "features without labels, to measure with: VICReg", "1.1 M"),
     "vit": Entry("recognize", "recognize pictures: a small vision transformer, for many pictures", "0.2 to 21 M"),
+    "vq": Entry("vae", "reconstruct, draw by class: symbols of a learned book, and a prior over them", "1.8 M"),
     "wgan": Entry("gan", "draw pictures: Wasserstein GAN with clipped weights", "0.9 M"),
     "wgan-gp": Entry("gan", "draw pictures: Wasserstein GAN with a gradient penalty", "1.1 M"),
 }
@@ -109,9 +116,14 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.flow import FlowConfig
     from mezzotint.methods.forecaster import ForecasterConfig
     from mezzotint.methods.gan import GanConfig
+    from mezzotint.methods.hvae import HvaeConfig
     from mezzotint.methods.lapgan import LapganConfig
     from mezzotint.methods.vae import VaeConfig
+    from mezzotint.methods.vae_gan import VaeGanConfig
     from mezzotint.methods.vicreg import VicregConfig
+    from mezzotint.methods.vq import VqConfig
 
-    methods = (ClassifierConfig, CoganConfig, DetectorConfig, FlowConfig, ForecasterConfig, GanConfig, LapganConfig)
-    return {MethodConfig: (*methods, VaeConfig, VicregConfig)}
+    recognizing = (ClassifierConfig, DetectorConfig, VicregConfig)
+    drawing = (CoganConfig, FlowConfig, GanConfig, LapganConfig)
+    coding = (HvaeConfig, VaeConfig, VaeGanConfig, VqConfig)
+    return {MethodConfig: (*recognizing, *drawing, *coding, ForecasterConfig)}

@@ -15,6 +15,7 @@ from mezzotint.data.loader import ordered, rows_of
 from mezzotint.drawing import CHUNK, FIRST_SEED, Drawn, device_of, draw, drawn_like, using
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
+from mezzotint.losses.divergence import importance_bound
 from mezzotint.method import Method
 from mezzotint.metrics import detection, distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
@@ -35,6 +36,7 @@ from mezzotint.types import (
     HasLikelihood,
     Images,
     Labels,
+    WeighsCodes,
 )
 
 QUICK, USUAL = 2_000, 10_000
@@ -47,6 +49,8 @@ DENSITIES = 200
 """Pictures whose density is estimated where a method knows it by solving an equation: each costs as much as drawing
 many."""
 DENSITY_STEPS = 16
+WEIGHED, CODES = 500, 32
+"""Pictures whose probability is estimated by importance weights, and codes drawn for each."""
 GLANCE, GLANCE_CLIPS = 1000, 50
 """Pictures, or clips, that a milestone's validation score looks at."""
 ENOUGH = 50
@@ -224,7 +228,7 @@ def measure(
     were drawn before (`drawn_like` with the same arguments); `extractor` gives the features of the
     distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol. `thorough` asks
     for what takes long as well: the spatial distance (Nash et al. 2021), for which all pictures are looked at again,
-    and the density of a few pictures under a method that flows back.
+    the importance-weighted bound of some pictures, and the density of a few under a method that flows back.
     """
     card = _begun(dataset, split, seed, weights)
     with using(method):
@@ -238,6 +242,8 @@ def measure(
             _likelihood(method, dataset, split, seed, card)
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
+        if isinstance(method, WeighsCodes) and thorough:
+            _importance(method, dataset, split, seed, card)
         if isinstance(method, FlowsBack) and thorough:
             _density(method, dataset, split, seed, card)
     if isinstance(method, Forecasts):
@@ -378,7 +384,22 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.scores["elbo"] = rate.nats_per_picture(bound)
     card.scores["bits_per_dimension"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
     card.answers["elbo"] = bound.cpu()
-    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_likelihood_kind(method)}"
+    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_of_what(method)}"
+    observation: Any = getattr(method, "observation", None)
+    card.protocol["decoder"] = "" if observation is None else observation.reading.spoken
+
+
+def _importance(method: WeighsCodes, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+    """A tighter bound from several codes a picture."""
+    bounds = [
+        importance_bound(torch.stack([method.log_weight(x, y, (seed + i) * CODES + k) for k in range(CODES)]))
+        for i, (x, y) in enumerate(ordered(dataset, split, CHUNK, device_of(method), WEIGHED))
+    ]
+    bound = torch.cat(bounds)
+    card.scores["bits_per_dimension_iw"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
+    card.protocol["importance"] = (
+        f"importance-weighted bound, {CODES} codes a picture, {len(bound)} pictures; {_of_what(method)}"
+    )
 
 
 def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
@@ -396,11 +417,10 @@ def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _
     )
 
 
-def _likelihood_kind(method: Any) -> str:
-    kind = getattr(method.config, "likelihood", "")
-    if kind == "bernoulli":
+def _of_what(method: Any) -> str:
+    if getattr(method.config, "likelihood", "") == "bernoulli":
         return "Bernoulli, which scores brightness as a probability: not comparable with the others"
-    return f"discretized {kind}, 256 levels"
+    return "of 256 levels"
 
 
 def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) -> None:

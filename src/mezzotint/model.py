@@ -255,7 +255,7 @@ class Model:
         """Chunks of rows with their classes, which a model trained by class cannot do without."""
         chunks = rows.split(drawing.CHUNK)
         if not classes:
-            if getattr(self.method, "classes", 0):
+            if self.codes_by_class:
                 raise UserError(f"{self.recipe.name} was trained by class: name the class of each picture, or of all")
             return [(chunk, None) for chunk in chunks]
         named = list(classes) * len(rows) if len(classes) == 1 else classes
@@ -344,6 +344,22 @@ class Model:
             kinds = self.method.labels_for(seeds, None)
             return None if kinds is None else kinds.cpu()
         return self._labels(list(classes) * (len(seeds) if len(classes) == 1 else 1), len(seeds))
+
+    @property
+    def codes_by_class(self) -> bool:
+        """Whether the way to a code (or noise) and back is told the picture's class."""
+        return bool(getattr(self.method, "codes_by_class", getattr(self.method, "classes", 0)))
+
+    def labels_of(self, classes: Sequence[str] | None, count: int) -> Labels | None:
+        """The classes of `count` pictures as numbers; None for a model that was not trained by class.
+
+        Raises UserError where such a model is not told them.
+        """
+        if not getattr(self.method, "classes", 0):
+            return None
+        if classes is None:
+            raise UserError(f"{self.recipe.name} was trained by class: it needs pictures whose classes are known")
+        return self._labels(classes, count)
 
     def extractor(self) -> Extractor:
         """This model's features as the ruler of other models."""

@@ -28,6 +28,7 @@ from mezzotint.validity import ValidityCard
 Curve = tuple[list[float], list[float]]
 CAPTIONS = {
     "reconstructions": "{split} pictures above their reconstructions",
+    "atlas": "{split} pictures where their codes lie, by two principal axes",
     "mistakes": "{split} pictures that it is surest and wrong about",
     "boxes": "what it finds in {split} pictures, with its certainty",
     "forecasts": "{split} clips: what was recorded, what was forecast behind its context, the error",

@@ -61,6 +61,8 @@ class Optimizer:
     """Share of progress over which the rate rises from zero."""
     decay_from: float = 0.0
     """Progress at which the decay begins."""
+    decay_to: float = 1.0
+    """Progress at which it ends: what learns no longer than that is done by then."""
     final: float = 0.0
     """What is left of the rate at the end, as a share of `lr`."""
     l1: float = 0.0

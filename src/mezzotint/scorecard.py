@@ -30,6 +30,7 @@ _DRAWN = ("extractor", "drawn", "reference", "quantization", "neighbors", "class
 BEARING: dict[str, tuple[str, ...]] = {
     "elbo": _LIKELIHOOD,
     "bits_per_dimension": _LIKELIHOOD,
+    "bits_per_dimension_iw": ("importance",),
     "bits_per_dimension_ode": ("density",),
     "psnr": (*_PIXELS, "context", "horizon"),
     "ssim": (*_PIXELS, "context", "horizon"),

@@ -264,6 +264,15 @@ class HasLikelihood(Protocol):
 
 
 @runtime_checkable
+class WeighsCodes(HasLikelihood, Protocol):
+    """Bounds the probability of pictures the tighter the more codes are drawn for each (Burda et al. 2016)."""
+
+    def log_weight(self, images: Images, labels: Labels | None, seed: int) -> Float[Tensor, " n"]:
+        """Log p(x, z)/q(z|x) in nats at one code z drawn from `seed`: the mean of its exponential is p(x)."""
+        ...
+
+
+@runtime_checkable
 class Denoises(Protocol):
     """Tells pictures from noise."""
 

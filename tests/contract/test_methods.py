@@ -28,12 +28,14 @@ from mezzotint.types import (
     HasLikelihood,
     Loss,
     Phase,
+    WeighsCodes,
 )
 
 GANS = ("biggan", "dcgan", "dcgan-tutorial", "gan-mlp", "lsgan", "progan", "r3gan", "sngan", "wgan", "wgan-gp")
 FLOWS = ("flow", "edm", "ddpm")
 LOOKING = ("method.looking.probability=0.7", "method.looking.target=0.6", "method.looking.images=64")
-DRAWING = (*GANS, *FLOWS, "cogan", "lapgan", "vae", "vae-dense")
+CODING = ("beta-vae", "fsq", "hvae", "iwae", "tc-vae", "vae", "vae-dense", "vae-gan", "vq")
+DRAWING = (*GANS, *FLOWS, *CODING, "cogan", "lapgan")
 ALTERNATING = ("method.turns=alternating",)
 FEW = ("method.drawing.steps=3",)
 """Drawing in steps is the same work again and again."""
@@ -55,6 +57,11 @@ VARIANTS = [(name, FEW if name in FLOWS else ()) for name in ON_DIGITS] + [
     ("resnet", ("method.network.norm=group", "method.logit_adjustment=1", "method.class_weight=1", "data.balance=1")),
     ("vae", ("method.conditional=true", "method.likelihood=gaussian")),
     ("vae-dense", ("method.conditional=true",)),
+    ("vae", ("method.prior.kind=flow-prior", "method.likelihood=mixture", "method.conditional=true")),
+    ("vae-dense", ("method.prior.kind=mixture-prior", "method.likelihood=logistic", "method.scale=pixel")),
+    ("hvae", ("method.conditional=true", "method.drawn=sampled", "method.balance=0.5", "method.network.fold=2")),
+    ("hvae", ("method.likelihood=gaussian", "method.network.rungs=1", "method.network.blocks=2")),
+    ("vae-gan", ("method.conditional=true",)),
     ("flow", (*FEW, "method.network.kind=dit", "method.pairing=true", "method.drawing.guidance=2")),
     ("flow", (*FEW, "method.conditional=false", "method.predicts=picture", "method.min_snr=5")),
     ("ddpm", ("method.drawing.solver=ancestral", "method.drawing.schedule=ddpm", *FEW)),
@@ -118,14 +125,9 @@ def test_one_batch_is_denoised_by_heart(name: str, digits: Dataset, make_recipe:
 @pytest.mark.parametrize(
     ("name", "factor"),
     [
-        ("cnn", 0.35),
-        ("cnn-classic", 0.1),
-        ("convnext", 0.5),
-        ("densenet", 0.5),
-        ("vit", 0.7),
-        ("vae", 0.75),
-        ("vae-dense", 0.75),
-        ("vicreg", 0.7),
+        *(("cnn", 0.35), ("cnn-classic", 0.1), ("convnext", 0.5), ("densenet", 0.5), ("vit", 0.7), ("vicreg", 0.7)),
+        *(("vae", 0.75), ("vae-dense", 0.75), ("hvae", 0.75), ("vq", 0.75), ("fsq", 0.75), ("iwae", 0.75)),
+        ("beta-vae", 0.8),
     ],
 )
 def test_one_batch_is_learned_by_heart(name: str, factor: float, digits: Dataset, make_recipe: Any) -> None:
@@ -241,7 +243,7 @@ def test_right_groups_are_accepted() -> None:
 
 def uncoupled(recipe: Recipe) -> Recipe | None:
     """The recipe without dropout and batch norm; None where its pictures are coupled for good."""
-    if recipe.name in ("biggan", "cnn", "densenet", "resnet", "sngan", "vicreg", "progan"):
+    if recipe.name in ("biggan", "cnn", "densenet", "resnet", "sngan", "tc-vae", "vicreg", "progan"):
         return None
     known = set(codec.settings(recipe))
     if "method.mixing.mixup" in known:  # a micro-batch is mixed with itself
@@ -355,15 +357,20 @@ def test_outputs_have_the_promised_shape_type_and_range(
             assert drawing.draw(method, []).shape == (0, *digits.spec.shape)
         if isinstance(method, Encodes):
             latents = method.encode(batch.images, batch.labels)
-            assert latents.shape == (6, method.config.latent)
+            assert latents.shape == (6, getattr(method, "latent", 0) or method.config.latent)
             _check_pictures(method.decode(latents, batch.labels), 6, digits.spec)
         if isinstance(method, HasLikelihood):
             bound = method.elbo(batch.images, batch.labels, 3)
             assert bound.shape == (6,)
             assert torch.isfinite(bound).all()
             assert torch.equal(bound, method.elbo(batch.images, batch.labels, 3))
+        if isinstance(method, WeighsCodes):
+            weight = method.log_weight(batch.images, batch.labels, 3)
+            assert weight.shape == (6,)
+            assert torch.isfinite(weight).all()
     assert isinstance(method, Generates) == (name in DRAWING)
-    assert isinstance(method, Encodes) == name.startswith("vae")
+    assert isinstance(method, Encodes) == (name in CODING)
+    assert isinstance(method, WeighsCodes) == (name in CODING and name not in ("fsq", "vae-gan", "vq"))
 
 
 def _check_pictures(images: torch.Tensor, count: int, spec: DataSpec) -> None:

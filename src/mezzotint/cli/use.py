@@ -59,19 +59,19 @@ def generate(
 
     if count < 1:
         raise UserError("--count must be at least 1")
-    _check_out(out)
+    check_out(out)
     model = load(run)
     if between is not None:
         if (solver, steps, guidance) != (None, None, None):
             raise UserError("--between goes with models that draw in one pass, without solver, steps or guidance")
         images = model.between(between, count, classes)
-        _write(images, out, [f"step-{i:03d}" for i in range(count)], None, model, columns=min(count, 12))
+        write_pictures(images, out, [f"step-{i:03d}" for i in range(count)], None, model, columns=min(count, 12))
         print(f"{count} pictures in {out}")
         return
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     images = model.generate(range(seed, seed + count), named, solver=solver, steps=steps, guidance=guidance)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
-    _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
+    write_pictures(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
     print(f"{count} pictures in {out}")
 
 
@@ -125,7 +125,7 @@ def latent(
 
     if min(factors, count, 1 if steps is None else steps) < 1 or reach <= 0:
         raise UserError("--factors, --count and --steps must be at least 1, and --reach above 0")
-    _check_out(out)
+    check_out(out)
     model = load(run)
     if pictures:
         _project(model, pictures, steps or 200, classes, seed, out)
@@ -134,7 +134,7 @@ def latent(
     images = model.factor_walks(range(seed, seed + count), factors, columns, reach, classes)
     rows = len(images) // columns
     names = [f"row-{row:03d}-step-{step:03d}" for row in range(rows) for step in range(columns)]
-    _write(images, out, names, None, model, columns=columns)
+    write_pictures(images, out, names, None, model, columns=columns)
     print(f"{count} seeds along {rows // count} directions in {out}")
 
 
@@ -143,12 +143,12 @@ def _project(
 ) -> None:
     import torch
 
-    images = _read(model, paths)
+    images = read_files(model, paths)
     found, drawn, left = model.project(images, classes, steps=steps, seed=seed)
     if out.suffix == ".png":
-        _write(torch.cat([images, drawn]), out, [], None, model, columns=len(paths))
+        write_pictures(torch.cat([images, drawn]), out, [], None, model, columns=len(paths))
     else:
-        _write(drawn, out, _names(paths), None, model, latents=found)
+        write_pictures(drawn, out, _names(paths), None, model, latents=found)
     for path, gap in zip(paths, left.tolist(), strict=True):
         print(f"{path}  mean squared difference {gap:.4f}")
     print(f"{len(paths)} projections in {out}")
@@ -162,7 +162,7 @@ def reconstruct(
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae).
+        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan).
     pictures:
         Picture files.
     classes:
@@ -176,14 +176,14 @@ def reconstruct(
 
     if not pictures:
         raise UserError("reconstruct takes at least one picture")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    images = _read(model, pictures)
+    images = read_files(model, pictures)
     again = model.reconstruct(images, classes)
     if out.suffix == ".png":
-        _write(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
+        write_pictures(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
     else:
-        _write(again, out, _names(pictures), None, model)
+        write_pictures(again, out, _names(pictures), None, model)
     print(f"{len(pictures)} reconstructions in {out}")
 
 
@@ -208,7 +208,7 @@ def interpolate(
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae).
+        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan).
     first:
         The picture to begin with.
     second:
@@ -224,15 +224,15 @@ def interpolate(
 
     if steps < 2:
         raise UserError("--steps must be at least 2")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    ends = _read(model, (first, second))
+    ends = read_files(model, (first, second))
     images = model.interpolate(ends[:1], ends[1:], steps, classes)
-    _write(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
+    write_pictures(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
     print(f"{steps} pictures in {out}")
 
 
-def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
+def read_files(model: "Model", paths: tuple[Path, ...]) -> "Images":
     """Files in the shape that the model was trained on."""
     from mezzotint.data import pictures
 
@@ -240,7 +240,7 @@ def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
     return pictures.to_float(pictures.read_pictures(paths, spec.height, spec.channels, model.recipe.data.crop))
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse before the work what could not be written after it."""
     if out.suffix in (".png", ".npz"):
         return
@@ -250,7 +250,7 @@ def _check_out(out: Path) -> None:
         raise UserError(f"the folder {out} is not empty; name a new one with --out")
 
 
-def _write(
+def write_pictures(
     images: "Images",
     out: Path,
     names: list[str],
@@ -259,6 +259,7 @@ def _write(
     columns: int | None = None,
     latents: "Tensor | None" = None,
 ) -> None:
+    """Put pictures into what --out names: a sheet of `columns`, arrays, or single files by their `names`."""
     import numpy as np
 
     from mezzotint.data import pictures

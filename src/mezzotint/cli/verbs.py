@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import enlarge, find, foresee, judge, look, make, recognize, use
+from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, recognize, use
 
 app = App(
     name="mezzotint",
@@ -30,6 +30,12 @@ for verb in (
     find.detect,
     enlarge.augment,
     foresee.forecast,
+    latent.encode,
+    latent.atlas,
+    latent.steer,
+    latent.arithmetic,
+    latent.neighbors,
+    latent.outliers,
     look.board,
 ):
     app.command(verb)
