@@ -38,6 +38,7 @@ RECIPES: dict[str, Entry] = {
     "flow": Entry("flow", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
     "lapgan": Entry("gan", "draw pictures by class: a pyramid of GANs", "0.9 M"),
+    "lossless": Entry("lossless", "compress pictures without loss: a predictor of pixels", "0.03 M"),
     "lsgan": Entry("gan", "draw pictures: convolutional GAN with least squares", "0.9 M"),
     "progan": Entry("gan", "draw pictures by class: a GAN that grows while it learns", "0.8 M"),
     "r3gan": Entry("gan", "draw pictures by class: relativistic GAN without norms", "0.5 M"),
@@ -82,7 +83,9 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.flow import FlowConfig
     from mezzotint.methods.gan import GanConfig
     from mezzotint.methods.lapgan import LapganConfig
+    from mezzotint.methods.predictor import PredictorConfig
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vicreg import VicregConfig
 
-    return {MethodConfig: (ClassifierConfig, CoganConfig, FlowConfig, GanConfig, LapganConfig, VaeConfig, VicregConfig)}
+    configs = ClassifierConfig, CoganConfig, FlowConfig, GanConfig, LapganConfig, PredictorConfig, VaeConfig, VicregConfig
+    return {MethodConfig: configs}

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import judge, look, make, pack, use
 
 app = App(
     name="mezzotint",
@@ -24,6 +24,9 @@ for verb in (
     use.classify,
     use.reconstruct,
     use.interpolate,
+    pack.compress,
+    pack.decompress,
+    pack.inspect,
     look.board,
 ):
     app.command(verb)
