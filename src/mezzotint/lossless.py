@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -79,7 +79,7 @@ def decode(network: Causal, shapes: Sequence[tuple[int, int]], streams: Sequence
     given: dict[Tile, list[bytes]] = {}
     for picture, (h, w) in enumerate(shapes):
         for tile in tiles_of(h, w, picture):
-            given[tile] = [stream for stream, _ in zip(owed[picture], range(tile.lanes), strict=False)]
+            given[tile] = list(islice(owed[picture], tile.lanes))
 
     def work(layers: Layers, tiles: list[Tile], parts: list[Pixels]) -> list[bool]:
         return _decode_batch(network, layers, tiles, parts, [given[tile] for tile in tiles])
@@ -231,7 +231,10 @@ def _decode_batch(
         height, width, channels = part.shape
         part[:] = flat[origin : origin + height * order.stride].reshape(height, -1, channels)[:, :width]
     whole = iter(decoder.whole().tolist())
-    return [all([next(whole) for _ in range(tile.lanes)]) for tile in tiles]
+    return [
+        all([next(whole) for _ in range(tile.lanes)]) and len(own) == tile.lanes
+        for tile, own in zip(tiles, streams, strict=True)
+    ]
 
 
 def _count_batch(network: Causal, layers: Layers, tiles: list[Tile], parts: list[Pixels]) -> list[float]:

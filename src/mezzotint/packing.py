@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mezzotint.networks.causal import BIAS_UNIT, UNIT, Causal, CausalConfig, GridLinear
+from mezzotint.networks.causal import BIAS_UNIT, UNIT, Causal, CausalConfig, GridLinear, power_of_two
 from mezzotint.types import DataSpec
 
 LARGEST = 1 << 24
@@ -39,8 +39,9 @@ def unpacked(data: bytes) -> Causal:
         told = json.loads(data[6 : 6 + head])
         told["widths"] = tuple(told["widths"])
         network = Causal(CausalConfig(**{k: v for k, v in told.items() if k != "channels"}), _channels(told))
-        raw = zlib.decompressobj().decompress(data[6 + head :], LARGEST)
-        if len(raw) != body:
+        unpacking = zlib.decompressobj()
+        raw = unpacking.decompress(data[6 + head :], LARGEST)
+        if len(raw) != body or not unpacking.eof:
             raise ValueError("a packed network has another length")
         _fill(network, raw)
     except (struct.error, zlib.error, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -60,7 +61,7 @@ def _linears(network: Causal) -> list[GridLinear]:
 
 def _linear_bytes(linear: GridLinear) -> bytes:
     settled, exponents = linear.settled(), linear.exponents()
-    weight = torch.ldexp(settled.weight.detach(), exponents)
+    weight = settled.weight.detach() * power_of_two(exponents)
     bias = settled.bias.detach() * BIAS_UNIT
     return _whole(exponents, np.uint8) + _whole(weight, np.int8) + _whole(bias, np.dtype("<i2"))
 
@@ -89,7 +90,7 @@ def _fill(network: Causal, raw: bytes) -> None:
     for linear in _linears(network):
         rows = linear.weight.shape[0]
         exponents = take((rows, 1), "u1").int()
-        set_to(linear.weight, torch.ldexp(take(tuple(linear.weight.shape), "i1"), -exponents))
+        set_to(linear.weight, take(tuple(linear.weight.shape), "i1") / power_of_two(exponents))
         set_to(linear.bias, take((rows,), "<i2") / BIAS_UNIT)
     if at != len(raw):
         raise ValueError("a packed network has another length")

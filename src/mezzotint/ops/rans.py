@@ -1,9 +1,9 @@
 """Asymmetric numeral systems (Duda 2013): numbers of known probabilities to bytes and back, many streams abreast.
 
-A *lane* is one stream with one state of 32 bits, renormalized by words of 16 bits. A *round* codes at most one number a
-lane, all lanes of the round in one go of numpy. A lane begins at state 1 rather than at 2^16, and its last state is
-written without leading zeros, so that a stream is less than a byte longer than its content. It also ends at state 1
-where it is read: damage shows there, whatever numbers came out before.
+A *lane* is one stream with one state of 40 bits, renormalized by words of 16 bits to lie in [2^24, 2^40). A *round* codes
+at most one number a lane, all lanes of the round in one go of numpy. A lane begins at state 1 rather than at 2^24, and
+its last state is written without leading zeros, so that a stream is one or two bytes longer than its content. It also ends
+at state 1 where it is read: most damage shows there, whatever numbers came out before.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 PRECISION = 16
 """Frequencies of a distribution sum to 2^16."""
 _WORD = 16
+_LEAST = 24
+"""A state that words follow is at least 2^24: 2^8 times the precision, so that its remainders cost nothing to speak of."""
 
 Integers = NDArray[np.int64]
 
@@ -34,7 +36,7 @@ def encode(rounds: Sequence[Round], lanes: int) -> list[bytes]:
     owners, words = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for step in reversed(rounds):
         state = states[step.lanes]
-        full = state >= step.frequency << (32 - PRECISION)
+        full = state >= step.frequency << (_LEAST + _WORD - PRECISION)
         owners.append(step.lanes[full])
         words.append(state[full] & 0xFFFF)
         state = np.where(full, state >> _WORD, state)
@@ -74,7 +76,7 @@ class Decoder:
         state = self.states[lanes]
         state = frequency * (state >> PRECISION) + (state & 0xFFFF) - low
         at = self._next[lanes]
-        hungry = (state < 1 << _WORD) & (at < self._ends[lanes])
+        hungry = (state < 1 << _LEAST) & (at < self._ends[lanes])
         self.states[lanes] = np.where(hungry, (state << _WORD) | self._words[np.where(hungry, at, 0)], state)
         self._next[lanes] = at + hungry
 
@@ -88,5 +90,5 @@ def _state_bytes(state: int) -> bytes:
 
 
 def _state_length(total: int) -> int:
-    """Words follow only a state of three or four bytes, and they take two: the parity tells which."""
-    return total if total <= 4 else 4 - total % 2
+    """Words follow only a state of four or five bytes, and they take two: the parity tells which."""
+    return total if total <= 5 else 4 + total % 2
