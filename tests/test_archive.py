@@ -23,7 +23,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mez", model=b"model")
     contents = archive.read(path)
     assert [s.entry.name for s in contents.stored] == [f"folder/picture {i}.png" for i in range(5)]
-    assert [s.entry.facts for s in contents.stored[:3]] == [{"mode": "L"}, {"mode": "L", "odd": 1}, {"mode": "L", "odd": 2}]
+    assert [s.entry.facts for s in contents.stored[:3]] == [
+        {"mode": "L"},
+        {"mode": "L", "odd": 1},
+        {"mode": "L", "odd": 2},
+    ]
     assert [s.entry.crc for s in contents.stored] == [0, 77, 154, 231, 308]
     assert contents.shared == (b"profile", b"")
     assert contents.model == DIGEST

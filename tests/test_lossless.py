@@ -46,8 +46,11 @@ def back(net: Causal, pictures: list[np.ndarray]) -> list[list[bytes]]:
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["noise", "flat", "extremes", "smooth"])),
-             min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["noise", "flat", "extremes", "smooth"])),
+        min_size=1,
+        max_size=4,
+    ),
     st.sampled_from([1, 3]),
 )
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])

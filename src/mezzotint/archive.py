@@ -29,7 +29,7 @@ LARGEST_BLOCK = 1 << 26
 MOST_PICTURES = 1 << 24
 
 _HEADER = struct.Struct("<8sHHIQIIII32s")
-"""Magic, format, flags, blocks, bytes of the model, its CRC, bytes of the shared block packed and raw, its CRC; hash."""
+"""Magic, format, flags, blocks, model's bytes and CRC, shared block's bytes packed and raw and CRC; model's hash."""
 _ROW = struct.Struct("<IIIIQ")
 """Of a block of the index: pictures, bytes packed and raw, CRC; bytes of its pictures."""
 _MODEL_INSIDE = 1
@@ -83,7 +83,7 @@ class Writer:
     entries: list[Entry] = field(default_factory=list[Entry])
 
     def __enter__(self) -> "Writer":
-        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 - closed in __exit__
+        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self.path.parent)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -87,5 +87,14 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vicreg import VicregConfig
 
-    configs = ClassifierConfig, CoganConfig, FlowConfig, GanConfig, LapganConfig, PredictorConfig, VaeConfig, VicregConfig
+    configs = (
+        ClassifierConfig,
+        CoganConfig,
+        FlowConfig,
+        GanConfig,
+        LapganConfig,
+        PredictorConfig,
+        VaeConfig,
+        VicregConfig,
+    )
     return {MethodConfig: configs}

@@ -1,9 +1,10 @@
 """Pictures to streams of bytes and back to the bit, by a network that predicts each pixel from those before it.
 
-A picture is cut into tiles of at most 512 × 512. The pixels of a tile with equal x + 4·y are a *wave*: the network sees
-of each only what lies in earlier waves, so a wave is predicted at once, and those of many tiles together. A tile has a
-lane of the coder for every 4096 pixels or part of them; row y is coded in lane y mod lanes. Order within a lane: by wave,
-then by channel, then from the top down. Which tiles are coded together, and in how many threads, changes no byte.
+A picture is cut into tiles of at most 512 × 512. The pixels of a tile with equal x + 4·y are a *wave*: the network
+sees of each only what lies in earlier waves, so a wave is predicted at once, and those of many tiles together. A tile
+has a lane of the coder for every 4096 pixels or part of them; row y is coded in lane y mod lanes. Order within a lane:
+by wave, then by channel, then from the top down. Which tiles are coded together, and in how many threads, changes no
+byte.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,6 @@ from torch import Tensor
 from mezzotint.networks.causal import LEFT, RIGHT, SLOPE, TOP, Causal, Layers, Places, Seen
 from mezzotint.ops import rans, tables
 from mezzotint.ops.rans import Integers
-from mezzotint.types import DataSpec
 
 TILE = 512
 """Longest side of a tile: what bounds the memory."""
@@ -72,7 +72,9 @@ def encode(network: Causal, pictures: Sequence[Pixels]) -> list[list[bytes]]:
     return [[stream for tile in tiles for stream in tile] for tiles in _regrouped(done, len(pictures))]
 
 
-def decode(network: Causal, shapes: Sequence[tuple[int, int]], streams: Sequence[Sequence[bytes]]) -> list[Pixels | None]:
+def decode(
+    network: Causal, shapes: Sequence[tuple[int, int]], streams: Sequence[Sequence[bytes]]
+) -> list[Pixels | None]:
     """Pictures of (height, width) from their streams; None for those whose streams are not whole."""
     blank = [np.zeros((h, w, network.channels), np.uint8) for h, w in shapes]
     owed = [iter(own) for own in streams]
@@ -81,13 +83,11 @@ def decode(network: Causal, shapes: Sequence[tuple[int, int]], streams: Sequence
         for tile in tiles_of(h, w, picture):
             given[tile] = list(islice(owed[picture], tile.lanes))
 
-    def work(layers: Layers, tiles: list[Tile], parts: list[Pixels]) -> list[bool]:
+    def work(network: Causal, layers: Layers, tiles: list[Tile], parts: list[Pixels]) -> list[bool]:
         return _decode_batch(network, layers, tiles, parts, [given[tile] for tile in tiles])
 
-    done = _by_batches(network, blank, lambda _, layers, tiles, parts: work(layers, tiles, parts))
-    return [
-        pixels if all(whole) else None for pixels, whole in zip(blank, _regrouped(done, len(blank)), strict=True)
-    ]
+    done = _by_batches(network, blank, work)
+    return [pixels if all(whole) else None for pixels, whole in zip(blank, _regrouped(done, len(blank)), strict=True)]
 
 
 def bits(network: Causal, pictures: Sequence[Pixels]) -> NDArray[np.float64]:
@@ -232,7 +232,7 @@ def _decode_batch(
         part[:] = flat[origin : origin + height * order.stride].reshape(height, -1, channels)[:, :width]
     whole = iter(decoder.whole().tolist())
     return [
-        all([next(whole) for _ in range(tile.lanes)]) and len(own) == tile.lanes
+        all(list(islice(whole, tile.lanes))) and len(own) == tile.lanes
         for tile, own in zip(tiles, streams, strict=True)
     ]
 
@@ -244,10 +244,11 @@ def _count_batch(network: Causal, layers: Layers, tiles: list[Tile], parts: list
     return np.bincount(order.tiles, taken, len(tiles)).tolist()
 
 
-Work = Callable[[Causal, Layers, list[Tile], list[Pixels]], list[Result]]
-
-
-def _by_batches(network: Causal, pictures: Sequence[Pixels], work: Work[Result]) -> list[tuple[Tile, Result]]:
+def _by_batches(
+    network: Causal,
+    pictures: Sequence[Pixels],
+    work: Callable[[Causal, Layers, list[Tile], list[Pixels]], list[Result]],
+) -> list[tuple[Tile, Result]]:
     """What `work` makes of each tile; batches of tiles of like size, in as many threads as torch has."""
     tiles = [tile for i, pixels in enumerate(pictures) for tile in tiles_of(*pixels.shape[:2], i)]
     tiles.sort(key=lambda tile: (tile.width + SLOPE * tile.height, tile.width, tile.picture))

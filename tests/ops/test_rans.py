@@ -85,6 +85,8 @@ def test_most_damage_is_seen_at_the_end(damage: str) -> None:
 
 def test_the_bytes_are_these() -> None:
     """A change of this is a new format."""
-    steps = [rans.Round(np.zeros(1, np.int64), np.array([low]), np.array([high - low])) for low, high in
-             ((0, 1), (1, 40000), (40000, 65535), (65535, 65536), (7, 9), (300, 1024))]
+    steps = [
+        rans.Round(np.zeros(1, np.int64), np.array([low]), np.array([high - low]))
+        for low, high in ((0, 1), (1, 40000), (40000, 65535), (65535, 65536), (7, 9), (300, 1024))
+    ]
     assert rans.encode(steps, 1)[0].hex() == "027600007abfffff"

@@ -1,4 +1,4 @@
-"""Prediction of each pixel from those before it (Theis & Bethge 2015; van den Oord et al. 2016), to code pictures with."""
+"""Prediction of each pixel from those before it (Theis & Bethge 2015, van den Oord et al. 2016): what a coder needs."""
 
 import math
 from dataclasses import dataclass
@@ -54,12 +54,14 @@ class Predictor(Method):
             canvas = canvas_of(levels)
             layers = self.network.layers()
             seen, values = self.network.look(layers, canvas, places), canvas[places.cells]
-            bits = torch.stack([
-                -likelihood.logistic_mixture(
-                    values[:, c], *vars(self.network.speak(layers, seen, values[:, :c])).values()
-                )
-                for c in range(self.network.channels)
-            ]).mean() / math.log(2)
+            bits = torch.stack(
+                [
+                    -likelihood.logistic_mixture(
+                        values[:, c], *vars(self.network.speak(layers, seen, values[:, :c])).values()
+                    )
+                    for c in range(self.network.channels)
+                ]
+            ).mean() / math.log(2)
         return Loss(bits, {"bits_per_dimension": bits.detach()})
 
     def elbo(self, images: Images, labels: Labels | None, seed: int) -> Float[Tensor, " n"]:

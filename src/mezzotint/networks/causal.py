@@ -1,9 +1,9 @@
 """A network that predicts a pixel from those before it, in arithmetic that is exact on every machine.
 
-Weights are whole multiples of a power of two for each row and have 8 bits, activations are multiples of 1/64 and have 8
-bits too. So each sum is a sum of whole numbers that float32 holds without rounding: neither the order of summation nor
-threads, batches, libraries or machines change a bit of what the network says, and a decoder hears what the encoder heard.
-The same code is trained: rounding lets gradients straight through (Bengio et al. 2013).
+Weights are whole multiples of a power of two for each row and have 8 bits, activations are multiples of 1/64 and have
+8 bits too. So each sum is a sum of whole numbers that float32 holds without rounding: neither the order of summation
+nor threads, batches, libraries or machines change a bit of what the network says, and a decoder hears what the encoder
+heard. The same code is trained: rounding lets gradients straight through (Bengio et al. 2013).
 
 Channel c of a pixel is given by `components` logistics (Salimans et al. 2017), each of which is anchored on a classical
 prediction: the neighbor to the left, above, the median of Weinberger et al. (2000) and so on.
@@ -11,6 +11,7 @@ prediction: the neighbor to the left, above, the median of Weinberger et al. (20
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -211,7 +212,7 @@ class Causal(nn.Module):
         self.down = nn.Parameter(torch.zeros(PLACES if config.places else 1, widths[0]))
         self.before = nn.ModuleList(GridLinear(2 * c, widths[0]) for c in range(1, channels))
         self.middle = nn.ModuleList(
-            nn.ModuleList(GridLinear(a, b) for a, b in zip(widths, widths[1:], strict=False)) for _ in range(channels)
+            nn.ModuleList(GridLinear(a, b) for a, b in pairwise(widths)) for _ in range(channels)
         )
         # Begins near its anchors.
         self.last = nn.ModuleList(GridLinear(widths[-1], 3 * config.components, gain=0.1) for _ in range(channels))
@@ -293,7 +294,7 @@ def _cells(canvas: Levels, which: Int[Tensor, "n m"]) -> Float[Tensor, "n m c"]:
 
 
 def _anchors(neighbors: Sequence[Tensor], before: Float[Tensor, "n c"]) -> Rows:
-    """n × 6 classical predictions of channel c: by its own neighbors, and moved as the channel before it moved."""
+    """Six classical predictions of channel c, n × 6: by its own neighbors, and moved as the channel before it moved."""
     c = before.shape[1]
     if not c:
         return torch.stack([known[:, 0] for known in neighbors], 1)

@@ -1,9 +1,9 @@
 """Asymmetric numeral systems (Duda 2013): numbers of known probabilities to bytes and back, many streams abreast.
 
-A *lane* is one stream with one state of 40 bits, renormalized by words of 16 bits to lie in [2^24, 2^40). A *round* codes
-at most one number a lane, all lanes of the round in one go of numpy. A lane begins at state 1 rather than at 2^24, and
-its last state is written without leading zeros, so that a stream is one or two bytes longer than its content. It also ends
-at state 1 where it is read: most damage shows there, whatever numbers came out before.
+A *lane* is one stream with one state of 40 bits, renormalized by words of 16 bits to lie in [2^24, 2^40). A *round*
+codes at most one number a lane, all lanes of the round in one go of numpy. A lane begins at state 1 rather than at
+2^24, and its last state is written without leading zeros, so that a stream is one or two bytes longer than its content.
+It also ends at state 1 where it is read: most damage shows there, whatever numbers came out before.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ PRECISION = 16
 """Frequencies of a distribution sum to 2^16."""
 _WORD = 16
 _LEAST = 24
-"""A state that words follow is at least 2^24: 2^8 times the precision, so that its remainders cost nothing to speak of."""
+"""A state that words follow is at least 2^24: 2^8 times the precision, so that its remainders cost hardly a bit."""
 
 Integers = NDArray[np.int64]
 

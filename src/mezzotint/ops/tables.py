@@ -1,7 +1,8 @@
 """Mixtures of discretized logistics (Salimans et al. 2017) as integer tables: what an entropy coder is told.
 
-A number v of 0 … 255 has the interval [C(v), C(v + 1)) of [0, 2^16). All of it is integer arithmetic on tables that were
-made by decimal arithmetic, which rounds alike everywhere: an encoder and a decoder on two machines agree to the bit.
+A number v of 0 … 255 has the interval [C(v), C(v + 1)) of [0, 2^16). All of it is integer arithmetic on tables that
+were made by decimal arithmetic, which rounds alike everywhere: an encoder and a decoder on two machines agree to the
+bit.
 """
 
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ def _exponentials() -> Small:
     with localcontext() as context:
         context.prec = 30
         steps = range(LOGIT_DEPTH * LOGIT_PARTS + 1)
-        return np.array([int((_HEIGHT * (Decimal(-i) / LOGIT_PARTS).exp()).to_integral_value()) for i in steps], np.int32)
+        return np.array(
+            [int((_HEIGHT * (Decimal(-i) / LOGIT_PARTS).exp()).to_integral_value()) for i in steps], np.int32
+        )
 
 
 @cache
