@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import judge, look, make, use
+from mezzotint.cli import judge, look, make, pack, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -29,6 +29,9 @@ FLAGS = {
     use.classify: "run pictures as_json top",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
+    pack.compress: "pictures model out verify inside",
+    pack.decompress: "archive names out model",
+    pack.inspect: "archive as_json",
 }
 
 

@@ -261,7 +261,7 @@ def _decoded(file: IO[bytes], group: Sequence[Stored], network: Causal | None) -
 
 
 def _targets(contents: Contents) -> dict[str, str]:
-    """Where each picture is written, relative to the folder: its own name, ending in .png or .tiff where that fits it."""
+    """Where each picture is written, relative to the folder: its own name with the ending of what it becomes."""
     targets: dict[str, str] = {}
     taken = set[str]()
     for stored in contents.stored:

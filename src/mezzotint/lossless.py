@@ -250,7 +250,7 @@ def _by_batches(
     work: Callable[[Causal, Layers, list[Tile], list[Pixels]], list[Result]],
 ) -> list[tuple[Tile, Result]]:
     """What `work` makes of each tile; batches of tiles of like size, in as many threads as torch has."""
-    tiles = [tile for i, pixels in enumerate(pictures) for tile in tiles_of(*pixels.shape[:2], i)]
+    tiles = [tile for i, pixels in enumerate(pictures) for tile in tiles_of(pixels.shape[0], pixels.shape[1], i)]
     tiles.sort(key=lambda tile: (tile.width + SLOPE * tile.height, tile.width, tile.picture))
     with _single_threads() as threads, torch.no_grad():
         layers = network.layers()

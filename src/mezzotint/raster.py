@@ -88,6 +88,7 @@ def _text(data: bytes) -> str:
 
 
 def untexted(text: str) -> bytes:
+    """The bytes that the index holds as text."""
     return base64.b64decode(text.removeprefix("base64:"))
 
 

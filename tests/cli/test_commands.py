@@ -22,6 +22,7 @@ FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "-
 VERBS = (
     *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "audit", "board"),
     *("generate", "classify", "reconstruct", "interpolate"),
+    *("compress", "decompress", "inspect"),
 )
 
 

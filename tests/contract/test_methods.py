@@ -100,7 +100,8 @@ def test_one_batch_is_denoised_by_heart(name: str, digits: Dataset, make_recipe:
 
 
 @pytest.mark.parametrize(
-    ("name", "factor"), [("cnn", 0.35), ("cnn-classic", 0.1), ("vae", 0.75), ("vae-dense", 0.75), ("vicreg", 0.7)]
+    ("name", "factor"),
+    [("cnn", 0.35), ("cnn-classic", 0.1), ("lossless", 0.8), ("vae", 0.75), ("vae-dense", 0.75), ("vicreg", 0.7)],
 )
 def test_one_batch_is_learned_by_heart(name: str, factor: float, digits: Dataset, make_recipe: Any) -> None:
     # Label smoothing leaves cnn 0.5 of its 2.3 nats; the logistic and Bernoulli VAEs keep the cost of their codes;
@@ -308,7 +309,7 @@ def test_outputs_have_the_promised_shape_type_and_range(
     method = trained(name, settings, make_recipe, train_in, tmp_path / "run").eval()
     batch = batch_of(digits, 6)
     assert batch.labels is not None
-    assert isinstance(method, (Embeds, Generates))
+    assert isinstance(method, (Embeds, Generates, HasLikelihood))
     with torch.no_grad():
         if isinstance(method, Classifies):
             logits = method.classify(batch.images)
@@ -378,6 +379,8 @@ def _output(method: Method, digits: Dataset) -> np.ndarray:
             return method.classify(batch_of(digits, 9).images).numpy()
         if isinstance(method, Embeds):
             return method.features(batch_of(digits, 9).images).numpy()
+        if not isinstance(method, Generates) and isinstance(method, HasLikelihood):
+            return method.elbo(batch_of(digits, 9).images, None, 0).numpy()
     return drawing.draw(method, range(9)).numpy()
 
 

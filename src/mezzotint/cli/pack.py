@@ -42,8 +42,6 @@ def compress(
     """
     from mezzotint import compress as work
 
-    if not pictures:
-        raise UserError("compress takes a folder or picture files")
     if not out.resolve().parent.is_dir():
         raise UserError(f"there is no folder {out.resolve().parent} to write into")
     network = _network(model)
@@ -56,7 +54,7 @@ def compress(
 
 
 def decompress(
-    archive: Path, names: tuple[str, ...] = (), /, *, out: Path = Path("pictures"), model: Path | None = None
+    archive: Path, names: tuple[str, ...] = (), /, *, out: Path | None = None, model: Path | None = None
 ) -> None:
     """Bring the pictures of ARCHIVE back, or those called NAMES; what is damaged is named, and the others are saved.
 
@@ -67,12 +65,13 @@ def decompress(
     names:
         Pictures as `inspect` lists them; all where none is named.
     out:
-        A new or empty folder.
+        A new or empty folder; called as the archive where none is named.
     model:
         The run that the archive was compressed with, where there is no copy of it inside.
     """
     from mezzotint import compress as work
 
+    out = archive.with_suffix("") if out is None else out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: name a new one with --out")
     done = work.decompress(archive, out, _network(model) if model else None, names)

@@ -49,7 +49,7 @@ class Predictor(Method):
     def loss(self, batch: Batch, phase: str) -> Loss:
         """Bits that a number of a picture takes, at pixels drawn from the batch's key."""
         with torch.autocast(batch.images.device.type, enabled=False):
-            levels = levels_of(batch.images)
+            levels = levels_of(batch.images).to(self.network.first.weight.dtype)
             places = self._drawn(batch, levels)
             canvas = canvas_of(levels)
             layers = self.network.layers()
