@@ -253,7 +253,7 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.scores["elbo"] = rate.nats_per_picture(bound)
     card.scores["bits_per_dimension"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
     card.answers["elbo"] = bound.cpu()
-    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_likelihood_kind(method)}"
+    card.protocol["likelihood"] = _likelihood_kind(method)
 
 
 def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
@@ -272,10 +272,13 @@ def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _
 
 
 def _likelihood_kind(method: Any) -> str:
-    kind = getattr(method.config, "likelihood", "")
+    kind = getattr(method.config, "likelihood", None)
+    if kind is None:
+        return "exact, as a coder takes it, 256 levels"
+    bound = "evidence lower bound, one draw of the latent"
     if kind == "bernoulli":
-        return "Bernoulli, which scores brightness as a probability: not comparable with the others"
-    return f"discretized {kind}, 256 levels"
+        return f"{bound}; Bernoulli, which scores brightness as a probability: not comparable with the others"
+    return f"{bound}; discretized {kind}, 256 levels"
 
 
 def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) -> None:
