@@ -85,16 +85,36 @@ def raster(image: Image.Image) -> raster_of.Raster:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(MODES), st.integers(1, 40), st.integers(1, 40), st.sampled_from(KINDS)),
+        st.tuples(st.sampled_from(MODES), st.integers(1, 24), st.integers(1, 16), st.sampled_from(KINDS)),
         min_size=1,
         max_size=5,
     )
 )
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 def test_every_mode_size_and_content_comes_back(network: Causal, asked: list[tuple[str, int, int, str]]) -> None:
     through(network, [raster(drawn(mode, w, h, kind, i)) for i, (mode, w, h, kind) in enumerate(asked)])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(sorted(coding.COLORS)), st.integers(1, 16), st.integers(1, 12), st.sampled_from(KINDS)
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_prediction_comes_back(network: Causal, asked: list[tuple[str, int, int, str]]) -> None:
+    """Even where another way would be smaller."""
+    smallest = coding._smallest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coding, "_smallest", lambda raster, way, file: way or smallest(raster, way, file))
+        coded = through(network, [raster(drawn(mode, w, h, kind, i)) for i, (mode, w, h, kind) in enumerate(asked)])
+    ways = {way.facts["coding"] for way in coded}
+    assert ways == {"predicted"} or network.channels == 1
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -104,7 +124,7 @@ def test_a_single_pixel_comes_back(mode: str, network: Causal) -> None:
 
 def test_no_picture_is_larger_than_by_png_or_webp(network: Causal) -> None:
     """An untrained network is bad at everything: what it cannot do falls back."""
-    rasters = [raster(drawn(mode, 50, 50, kind)) for mode in ("L", "RGB", "RGBA") for kind in KINDS]
+    rasters = [raster(drawn(mode, 24, 24, kind)) for mode in ("L", "RGB", "RGBA") for kind in KINDS]
     for before, coded in zip(rasters, through(network, rasters), strict=True):
         assert len(coded.data) <= min(len(coding._as_png(before)), len(coding._as_webp(before, 6)))
 

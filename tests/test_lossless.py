@@ -47,37 +47,37 @@ def back(net: Causal, pictures: list[np.ndarray]) -> list[list[bytes]]:
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["noise", "flat", "extremes", "smooth"])),
+        st.tuples(st.integers(1, 30), st.integers(1, 16), st.sampled_from(["noise", "flat", "extremes", "smooth"])),
         min_size=1,
         max_size=4,
     ),
     st.sampled_from([1, 3]),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_pictures_of_any_size_and_content_come_back(shapes: list[tuple[int, int, str]], channels: int) -> None:
     back(network(channels), [picture(kind, h, w, channels, i) for i, (h, w, kind) in enumerate(shapes)])
 
 
 def test_a_picture_of_several_tiles_and_lanes_comes_back() -> None:
-    wide = picture("smooth", 37, 2 * lossless.TILE + 5, 1)
+    wide = picture("smooth", 10, 2 * lossless.TILE + 5, 1)
     (streams,) = back(network(1), [wide])
-    assert len(streams) == lossless.lanes_of(*wide.shape[:2]) == 5 + 5 + 1
+    assert len(streams) == lossless.lanes_of(*wide.shape[:2]) == 2 + 2 + 1
 
 
 def test_streams_are_as_long_as_the_tables_say() -> None:
     """And within a percent of what the method calls its likelihood."""
-    net, pictures = network(1), [picture("smooth", 60, 60, 1, i) for i in range(5)]
+    net, pictures = network(1), [picture("smooth", 24, 70, 1, i) for i in range(5)]
     for streams, bits in zip(back(net, pictures), lossless.bits(net, pictures), strict=True):
         assert bits / 8 - 1 < sum(map(len, streams)) < bits / 8 * 1.01 + 1
 
 
 def test_company_order_and_threads_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network(3)
-    pictures = [picture("smooth", 20 + i, 30 - i, 3, i) for i in range(6)]
+    pictures = [picture("smooth", 10 + i, 20 - i, 3, i) for i in range(6)]
     together = lossless.encode(net, pictures)
     assert [lossless.encode(net, [p])[0] for p in pictures] == together
     assert lossless.encode(net, pictures[::-1])[::-1] == together
-    monkeypatch.setattr(lossless, "BATCH", 700)
+    monkeypatch.setattr(lossless, "BATCH", 300)
     monkeypatch.setattr(lossless, "CHUNK", 37)
     torch.set_num_threads(3)
     try:
