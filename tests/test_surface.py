@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, recognize, use
+from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -41,6 +41,9 @@ FLAGS = {
     latent.arithmetic: "run plus minus classes out",
     latent.neighbors: "run pictures data split count classes out",
     latent.outliers: "run data count seed out",
+    pack.compress: "pictures model out verify inside",
+    pack.decompress: "archive names out model",
+    pack.inspect: "archive as_json",
 }
 
 

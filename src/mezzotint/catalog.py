@@ -53,6 +53,7 @@ RECIPES: dict[str, Entry] = {
     "hvae": Entry("vae", "reconstruct, predict: a ladder of latent maps", "1.6 M"),
     "iwae": Entry("vae", "the convolutional VAE with a tighter bound: IWAE", "1.6 M"),
     "lapgan": Entry("gan", "draw pictures by class: a pyramid of GANs", "0.9 M"),
+    "lossless": Entry("lossless", "compress pictures without loss: a predictor of pixels", "0.03 M"),
     "lsgan": Entry("gan", "draw pictures: convolutional GAN with least squares", "0.9 M"),
     "predrnn": Entry("forecast", "continue clips: PredRNN's wandering memory", "1.0 to 6.3 M", clips=True),
     "progan": Entry("gan", "draw pictures by class: a GAN that grows while it learns", "0.8 M"),
@@ -118,6 +119,7 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.gan import GanConfig
     from mezzotint.methods.hvae import HvaeConfig
     from mezzotint.methods.lapgan import LapganConfig
+    from mezzotint.methods.predictor import PredictorConfig
     from mezzotint.methods.vae import VaeConfig
     from mezzotint.methods.vae_gan import VaeGanConfig
     from mezzotint.methods.vicreg import VicregConfig
@@ -125,5 +127,5 @@ def kinds() -> codec.Kinds:
 
     recognizing = (ClassifierConfig, DetectorConfig, VicregConfig)
     drawing = (CoganConfig, FlowConfig, GanConfig, LapganConfig)
-    coding = (HvaeConfig, VaeConfig, VaeGanConfig, VqConfig)
+    coding = (HvaeConfig, PredictorConfig, VaeConfig, VaeGanConfig, VqConfig)
     return {MethodConfig: (*recognizing, *drawing, *coding, ForecasterConfig)}

@@ -384,9 +384,12 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.scores["elbo"] = rate.nats_per_picture(bound)
     card.scores["bits_per_dimension"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
     card.answers["elbo"] = bound.cpu()
-    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_of_what(method)}"
     observation: Any = getattr(method, "observation", None)
-    card.protocol["decoder"] = "" if observation is None else observation.reading.spoken
+    if observation is None:
+        card.protocol["likelihood"] = "exact, as a coder takes it, of 256 levels"
+        return
+    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_of_what(method)}"
+    card.protocol["decoder"] = observation.reading.spoken
 
 
 def _importance(method: WeighsCodes, dataset: Dataset, split: str, seed: int, card: _Card) -> None:

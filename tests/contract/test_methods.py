@@ -127,7 +127,7 @@ def test_one_batch_is_denoised_by_heart(name: str, digits: Dataset, make_recipe:
     [
         *(("cnn", 0.35), ("cnn-classic", 0.1), ("convnext", 0.5), ("densenet", 0.5), ("vit", 0.7), ("vicreg", 0.7)),
         *(("vae", 0.75), ("vae-dense", 0.75), ("hvae", 0.75), ("vq", 0.75), ("fsq", 0.75), ("iwae", 0.75)),
-        ("beta-vae", 0.8),
+        *(("beta-vae", 0.8), ("lossless", 0.8)),
     ],
 )
 def test_one_batch_is_learned_by_heart(name: str, factor: float, digits: Dataset, make_recipe: Any) -> None:
@@ -339,7 +339,7 @@ def test_outputs_have_the_promised_shape_type_and_range(
     method = trained(name, settings, make_recipe, train_in, tmp_path / "run").eval()
     batch = batch_of(digits, 6)
     assert batch.labels is not None or isinstance(method, Forecasts)
-    assert isinstance(method, (Embeds, Forecasts, Generates))
+    assert isinstance(method, (Embeds, Forecasts, Generates, HasLikelihood))
     with torch.no_grad():
         if isinstance(method, Classifies):
             logits = method.classify(batch.images)
@@ -420,6 +420,8 @@ def _output(method: Method, digits: Dataset) -> np.ndarray:
             return method.features(batch_of(digits, 9).images).numpy()
         if isinstance(method, Forecasts):
             return method.forecast(batch_of(digits, 9).images, 3).numpy()
+        if not isinstance(method, Generates) and isinstance(method, HasLikelihood):
+            return method.elbo(batch_of(digits, 9).images, None, 0).numpy()
     return drawing.draw(method, range(9)).numpy()
 
 

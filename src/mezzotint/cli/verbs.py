@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, recognize, use
+from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
 
 app = App(
     name="mezzotint",
@@ -36,6 +36,9 @@ for verb in (
     latent.arithmetic,
     latent.neighbors,
     latent.outliers,
+    pack.compress,
+    pack.decompress,
+    pack.inspect,
     look.board,
 ):
     app.command(verb)
