@@ -10,7 +10,7 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
+from mezzotint.cli import edit, enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
@@ -44,6 +44,11 @@ FLAGS = {
     pack.compress: "pictures model out verify inside",
     pack.decompress: "archive names out model",
     pack.inspect: "archive as_json",
+    edit.inpaint: "run picture mask hole classes count seed out",
+    edit.outpaint: "run picture left right top bottom classes count seed out",
+    edit.vary: "run pictures strength classes count seed out",
+    edit.move: "run pictures classes to strength out",
+    edit.restore: "run pictures blur down grey classes count seed out",
 }
 
 

@@ -48,6 +48,10 @@ RECIPES: dict[str, Entry] = {
     "detector": Entry("detect", "find things in pictures: boxes by their centers", "0.8 to 1.3 M"),
     "edm": Entry("flow", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
     "flow": Entry("flow", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
+    "flow-color": Entry("flow", "color grey pictures: flow matching", "0.7 to 5.3 M"),
+    "flow-fast": Entry("flow", "draw pictures in one to four steps, by class: a distilled flow", "1.4 to 10.6 M"),
+    "flow-inpaint": Entry("flow", "fill holes in pictures: flow matching", "0.7 to 5.3 M"),
+    "flow-upscale": Entry("flow", "enlarge pictures: flow matching", "0.7 to 5.3 M"),
     "fsq": Entry("vae", "reconstruct, draw by class: symbols by rounding, and a prior over them", "1.9 M"),
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
     "hvae": Entry("vae", "reconstruct, predict: a ladder of latent maps", "1.6 M"),
@@ -114,6 +118,7 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.classifier import ClassifierConfig
     from mezzotint.methods.cogan import CoganConfig
     from mezzotint.methods.detector import DetectorConfig
+    from mezzotint.methods.fast import FastConfig
     from mezzotint.methods.flow import FlowConfig
     from mezzotint.methods.forecaster import ForecasterConfig
     from mezzotint.methods.gan import GanConfig
@@ -126,6 +131,6 @@ def kinds() -> codec.Kinds:
     from mezzotint.methods.vq import VqConfig
 
     recognizing = (ClassifierConfig, DetectorConfig, VicregConfig)
-    drawing = (CoganConfig, FlowConfig, GanConfig, LapganConfig)
+    drawing = (CoganConfig, FastConfig, FlowConfig, GanConfig, LapganConfig)
     coding = (HvaeConfig, PredictorConfig, VaeConfig, VaeGanConfig, VqConfig)
     return {MethodConfig: (*recognizing, *drawing, *coding, ForecasterConfig)}

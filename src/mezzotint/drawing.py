@@ -16,7 +16,7 @@ from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.scorecard import ScoreCard
-from mezzotint.types import Detects, DrawsPairs, Encodes, Generates, Images, Labels
+from mezzotint.types import Detects, DrawsPairs, Encodes, Generates, Images, Labels, Redraws
 
 CHUNK = 50
 """Pictures that are looked at in one pass."""
@@ -122,7 +122,10 @@ def grid_columns(method: Method) -> int:
 
 
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
-    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`, `boxes`."""
+    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`, `boxes`.
+
+    `redrawn` has pictures, what was given of them, and what was drawn from that.
+    """
     sheets: dict[str, pictures.Pixels] = {}
     split = card.protocol["split"]
     if isinstance(method, Encodes):
@@ -137,6 +140,11 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
             found = method.detect(images).cpu()
         shown = [boxed(p, rows, dataset.things) for p, rows in zip(pictures.to_uint8(images), found, strict=True)]
         sheets["boxes"] = pictures.grid(np.stack(shown), 6)
+    if isinstance(method, Redraws) and method.beside:
+        images, labels = next(ordered(dataset, split, 16, device_of(method)))
+        with using(method):
+            rows = torch.cat([images, *method.redrawn(images, labels, FIRST_SEED)])
+        sheets["redrawn"] = pictures.grid(pictures.to_uint8(rows), len(images))
     if card.mistakes:
         rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
         sheets["mistakes"] = pictures.grid(dataset.images[rows], 8)

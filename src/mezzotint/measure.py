@@ -36,6 +36,7 @@ from mezzotint.types import (
     HasLikelihood,
     Images,
     Labels,
+    Redraws,
     WeighsCodes,
 )
 
@@ -51,6 +52,8 @@ many."""
 DENSITY_STEPS = 16
 WEIGHED, CODES = 500, 32
 """Pictures whose probability is estimated by importance weights, and codes drawn for each."""
+REDRAWN = 500
+"""Pictures of which a part is given, for the rest to be drawn."""
 GLANCE, GLANCE_CLIPS = 1000, 50
 """Pictures, or clips, that a milestone's validation score looks at."""
 ENOUGH = 50
@@ -244,6 +247,8 @@ def measure(
             _reconstruction(method, dataset, split, card)
         if isinstance(method, WeighsCodes) and thorough:
             _importance(method, dataset, split, seed, card)
+        if isinstance(method, Redraws) and method.beside:
+            _redrawing(method, dataset, split, seed, card)
         if isinstance(method, FlowsBack) and thorough:
             _density(method, dataset, split, seed, card)
     if isinstance(method, Forecasts):
@@ -437,6 +442,23 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
         card.answers[name] = torch.cat(values)
         card.scores[name] = mean(card.answers[name])
     card.protocol["quantization"] = QUANTIZATION
+
+
+def _redrawing(method: Any, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+    """How near pictures come to themselves when a part of each is given, by the one number that one drawing has."""
+    found: dict[str, list[Tensor]] = {"redrawn_psnr": [], "redrawn_ssim": []}
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), REDRAWN)):
+        _, again = method.redrawn(images, labels, (seed + 1) * FIRST_SEED + i * CHUNK)
+        again = pictures.to_float(pictures.to_uint8(again))
+        found["redrawn_psnr"].append(distortion.psnr(again, images.cpu()))
+        found["redrawn_ssim"].append(distortion.ssim(again, images.cpu()))
+    for name, values in found.items():
+        finite = torch.cat(values)
+        finite = finite[finite.isfinite()]  # of a picture without a hole
+        if len(finite):
+            card.scores[name] = mean(finite)
+    count = min(REDRAWN, len(dataset.splits[split]))
+    card.protocol["redrawn"] = f"{count} pictures, {method.config.given} given as in training"
 
 
 def _generation(

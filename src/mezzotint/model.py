@@ -1,7 +1,7 @@
 """Model: a snapshot in use. What it can do is what its method can do."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,7 @@ from mezzotint.types import (
     Detects,
     DrawsInSteps,
     Dreams,
+    Edits,
     Embeds,
     Encodes,
     FlowsBack,
@@ -42,6 +43,8 @@ from mezzotint.types import (
 )
 
 Ability = TypeVar("Ability")
+EDITED = 4
+"""Pictures that are edited in one pass."""
 
 _UNCALIBRATED = "this model's card knows of no validation pictures: train it again, on data that have some"
 
@@ -91,6 +94,8 @@ class Model:
             found.append("forecast")
         if isinstance(self.method, Dreams) and self.method.dreams:
             found.append("dream")
+        if isinstance(self.method, Edits):
+            found.append("edit")
         return tuple(found)
 
     def generate(
@@ -246,7 +251,13 @@ class Model:
         steps: int,
         classes: Sequence[str] | None = None,
     ) -> Float[Tensor, "steps c h w"]:
-        """`steps` pictures from one picture (1 c h w) to another, their latents on a straight line, of one class."""
+        """`steps` pictures from one picture (1 c h w) to another, of one class.
+
+        Their latents are on a straight line, or, of a model that flows back, their noises on an arc; such a model may
+        be told two classes, that of the first and that of the second.
+        """
+        if isinstance(self.method, Edits):
+            return self._walk(first, second, steps, classes)
         ends = self.encode(torch.cat([first, second]), classes)
         weights = torch.linspace(0, 1, steps)[:, None]
         return self.decode(torch.lerp(ends[:1], ends[1:], weights), classes)
@@ -360,6 +371,90 @@ class Model:
         if classes is None:
             raise UserError(f"{self.recipe.name} was trained by class: it needs pictures whose classes are known")
         return self._labels(classes, count)
+
+    def _walk(self, first: Tensor, second: Tensor, steps: int, classes: Sequence[str] | None) -> Tensor:
+        method = self._require(Edits, "edit")
+        ours, theirs = self._labels([classes[0], classes[-1]], 2).split(1) if classes else (None, None)
+        with drawing.using(self.method):
+            shares = torch.linspace(0, 1, steps).tolist()
+            return method.walk(self._fitting(first), self._fitting(second), shares, ours, theirs)
+
+    # Editing.
+
+    def complete(
+        self,
+        images: Images,
+        hole: Float[Tensor, "n 1 h w"],
+        seeds: Sequence[int],
+        classes: Sequence[str] | None = None,
+    ) -> Images:
+        """The pictures with something new where `hole` is 1, drawn by `seeds`; elsewhere they stay, to the bit.
+
+        `classes` names the class of each picture, or of all, for a model that was trained by class; it need not.
+        """
+        method = self._require(Edits, "edit")
+        return self._edited(method.complete, seeds, classes, self._fitting(images), hole)
+
+    def restore(
+        self,
+        seen: Tensor,
+        degrade: Callable[[Images], Tensor],
+        seeds: Sequence[int],
+        classes: Sequence[str] | None = None,
+    ) -> Images:
+        """Pictures of which `degrade` would make `seen`, n c' h' w': a linear function, such as those in `ops.degrade`.
+
+        A model that was trained to be given what `degrade` leaves needs fewer looks for it than any other.
+        """
+        method, nothing = self._require(Edits, "edit"), torch.zeros(1, *self.spec.shape)
+        if degrade(nothing).shape[1:] != seen.shape[1:]:
+            raise UserError(
+                f"of pictures of shape {self.spec.shape}, which the model draws, {tuple(degrade(nothing).shape[1:])} "
+                f"would be left, not {tuple(seen.shape[1:])}"
+            )
+        return self._edited(lambda part, *more: method.restore(part, degrade, *more), seeds, classes, seen)
+
+    def vary(
+        self, images: Images, strength: float, seeds: Sequence[int], classes: Sequence[str] | None = None
+    ) -> Images:
+        """Pictures like these: the nearer `strength` is to 1, the freer."""
+        method = self._require(Edits, "edit")
+        return self._edited(
+            lambda part, *more: method.vary(part, strength, *more), seeds, classes, self._fitting(images)
+        )
+
+    def move(self, images: Images, classes: Sequence[str], others: Sequence[str], strength: float = 1.0) -> Images:
+        """Each picture as if it were of another class; the smaller `strength`, the more of it stays."""
+        method = self._require(Edits, "edit")
+        pairs = zip(self._by_class(self._fitting(images), classes), self._by_class(images, others), strict=True)
+        with drawing.using(self.method):
+            moved = [
+                method.move(part, strength, labels, targets)
+                for (part, labels), (_, targets) in pairs
+                if labels is not None and targets is not None
+            ]
+        if not moved:
+            raise UserError(f"{self.recipe.name} was not trained by class: it has none to move pictures to")
+        return torch.cat(moved)
+
+    def _edited(
+        self, verb: Callable[..., Images], seeds: Sequence[int], classes: Sequence[str] | None, *rows: Tensor
+    ) -> Images:
+        """What `verb` makes of rows, seeds and labels, in full chunks: the same bits for a picture in any company."""
+        count = len(rows[0])
+        if len(seeds) != count:
+            raise UserError(f"there are {len(seeds)} seeds for {count} pictures")
+        named = list(classes or ()) * (count if classes and len(classes) == 1 else 1)
+        labels = self._labels(named, count) if named else None
+        parts: list[Tensor] = []
+        with drawing.using(self.method):
+            for first in range(0, count, EDITED):
+                kept = list(range(first, min(first + EDITED, count)))
+                index = torch.tensor(kept + kept[:1] * (EDITED - len(kept)))
+                chosen = None if labels is None else labels[index]
+                edited = verb(*(row[index] for row in rows), [seeds[i] for i in index.tolist()], chosen)
+                parts.append(edited[: len(kept)])
+        return torch.cat(parts)
 
     def extractor(self) -> Extractor:
         """This model's features as the ruler of other models."""

@@ -40,6 +40,7 @@ BEARING: dict[str, tuple[str, ...]] = {
     "classification_accuracy_score": ("cas", "quantization"),
     "neighbor_accuracy": ("neighbors_among",),
     **dict.fromkeys(("average_precision", "average_precision_50", "average_recall"), ("detection",)),
+    **dict.fromkeys(("redrawn_psnr", "redrawn_ssim"), ("redrawn", "quantization")),
     **dict.fromkeys(("frechet", "frechet_infinity", "frechet_spatial", "frechet_within_classes", "kid"), _DRAWN),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _DRAWN),
 }

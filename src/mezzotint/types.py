@@ -1,6 +1,6 @@
 """The words that every floor speaks: images, batches, phases, losses and what a method is able to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -69,6 +69,18 @@ class Phase:
     trains: tuple[str, ...]
     every: int = 1
     """Take this turn every so many steps."""
+    begins: float = 0.0
+    """Progress of the run from which on it is taken."""
+    ends: float = 1.0
+    """Progress before which it is taken."""
+
+    def lasts(self, progress: float) -> bool:
+        """Whether it is taken at this progress of the run at all."""
+        return self.begins <= progress and (progress < self.ends or self.ends >= 1)
+
+    def own_progress(self, progress: float) -> float:
+        """How much of its own part of the run is over, in [0, 1]: what its learning rates go by."""
+        return min(1.0, max(0.0, (progress - self.begins) / (self.ends - self.begins)))
 
 
 @dataclass(frozen=True)
@@ -306,4 +318,57 @@ class FlowsBack(Protocol):
 
     def log_density(self, images: Images, labels: Labels | None, seed: int, steps: int = 16) -> Float[Tensor, " n"]:
         """An estimate of log p(x) of each picture in nats, p a density; by a solver, so no bound."""
+        ...
+
+
+@runtime_checkable
+class Redraws(Protocol):
+    """Draws pictures from what is left of them, if it was trained so."""
+
+    beside: int
+    """Channels of what is left; 0 for a model that was not."""
+
+    def redrawn(self, images: Images, labels: Labels | None, seed: int) -> tuple[Images, Images]:
+        """What is left of pictures, lost as in training, and the pictures drawn from that."""
+        ...
+
+
+@runtime_checkable
+class Edits(Protocol):
+    """Changes pictures by what it knows of pictures. Seeds decide what is drawn anew; without labels, of any class."""
+
+    def complete(
+        self, images: Images, hole: Float[Tensor, "n 1 h w"], seeds: Sequence[int], labels: Labels | None = None
+    ) -> Images:
+        """The pictures with something new where `hole` is 1; where it is 0 they stay as they are, to the bit."""
+        ...
+
+    def restore(
+        self,
+        seen: Float[Tensor, "n seen_c seen_h seen_w"],
+        degrade: Callable[[Images], Tensor],
+        seeds: Sequence[int],
+        labels: Labels | None = None,
+    ) -> Images:
+        """Pictures of which `degrade`, a linear function, would make `seen`."""
+        ...
+
+    def vary(self, images: Images, strength: float, seeds: Sequence[int], labels: Labels | None = None) -> Images:
+        """Pictures like these: noise is added, up to the level `strength` in (0, 1], and taken out again."""
+        ...
+
+    def move(self, images: Images, strength: float, labels: Labels, others: Labels, steps: int = 16) -> Images:
+        """Each picture with another class: along the flow to the noise level `strength` and back as of `others`."""
+        ...
+
+    def walk(
+        self,
+        first: Float[Tensor, "1 c h w"],
+        second: Float[Tensor, "1 c h w"],
+        shares: Sequence[float],
+        labels: Labels | None = None,
+        others: Labels | None = None,
+        steps: int = 16,
+    ) -> Float[Tensor, "shares c h w"]:
+        """One picture for each of `shares`, from 0 (`first`) to 1 (`second`), their noises on an arc."""
         ...

@@ -23,7 +23,7 @@ VERBS = (
     *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "audit", "board"),
     *("generate", "classify", "explain", "labels", "reconstruct", "interpolate", "latent", "augment", "detect"),
     *("encode", "atlas", "steer", "arithmetic", "neighbors", "outliers", "forecast"),
-    *("compress", "decompress", "inspect"),
+    *("compress", "decompress", "inspect", "edit"),
 )
 
 

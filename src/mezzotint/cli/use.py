@@ -8,8 +8,12 @@ from cyclopts import Parameter
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     from torch import Tensor
 
+    from mezzotint.data.decode import Pixels
     from mezzotint.model import Model
     from mezzotint.types import Images
 
@@ -148,7 +152,7 @@ def _project(
     if out.suffix == ".png":
         write_pictures(torch.cat([images, drawn]), out, [], None, model, columns=len(paths))
     else:
-        write_pictures(drawn, out, _names(paths), None, model, latents=found)
+        write_pictures(drawn, out, names_of(paths), None, model, latents=found)
     for path, gap in zip(paths, left.tolist(), strict=True):
         print(f"{path}  mean squared difference {gap:.4f}")
     print(f"{len(paths)} projections in {out}")
@@ -183,11 +187,11 @@ def reconstruct(
     if out.suffix == ".png":
         write_pictures(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
     else:
-        write_pictures(again, out, _names(pictures), None, model)
+        write_pictures(again, out, names_of(pictures), None, model)
     print(f"{len(pictures)} reconstructions in {out}")
 
 
-def _names(pictures: tuple[Path, ...]) -> list[str]:
+def names_of(pictures: tuple[Path, ...]) -> list[str]:
     """Stems for files, numbered where two are the same."""
     stems = [p.stem for p in pictures]
     return stems if len(set(stems)) == len(stems) else [f"{i:03d}-{stem}" for i, stem in enumerate(stems)]
@@ -203,12 +207,13 @@ def interpolate(
     classes: Classes = (),
     out: Path = Path("interpolation.png"),
 ) -> None:
-    """Walk from one picture to another through the model's latent space.
+    """Walk from one picture to another through the model's latent space, or through the noise that they come from.
 
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan).
+        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan) or to go to noise and back
+        (flow, edm, ddpm).
     first:
         The picture to begin with.
     second:
@@ -216,7 +221,7 @@ def interpolate(
     steps:
         Pictures of the walk, both ends included.
     classes:
-        The class of both, for a model trained by class.
+        The class of both, or of each, for a model trained by class.
     out:
         A .png (one row), a .npz or a folder.
     """
@@ -259,25 +264,37 @@ def write_pictures(
     columns: int | None = None,
     latents: "Tensor | None" = None,
 ) -> None:
-    """Put pictures into what --out names: a sheet of `columns`, arrays, or single files by their `names`."""
+    """Pictures to a sheet of `columns`, an array file or single files by their `names`, as `out` says."""
     import numpy as np
 
     from mezzotint.data import pictures
 
-    pixels = pictures.to_uint8(images)
+    arrays: dict[str, np.ndarray] = {} if latents is None else {"latents": latents.numpy()}
+    if classes is not None:
+        arrays["labels"] = np.array([model.spec.classes.index(c) for c in classes])
+        arrays["classes"] = np.array(model.spec.classes)
+    write_pixels(pictures.to_uint8(images), out, names, arrays, columns)
+
+
+def write_pixels(
+    pixels: "Pixels",
+    out: Path,
+    names: list[str],
+    arrays: "Mapping[str, np.ndarray] | None" = None,
+    columns: int | None = None,
+) -> None:
+    """Bytes, n h w c, to a sheet, an array file or a folder, as `out` says."""
+    import numpy as np
+
+    from mezzotint.data import pictures
+
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
         pictures.save_png(out, pictures.enlarged(pictures.grid(pixels, columns), 480))
     elif out.suffix == ".npz":
         new = out.with_name(f".{out.name}.new.npz")
-        arrays = {"images": pixels}
-        if latents is not None:
-            arrays["latents"] = latents.numpy()
-        if classes is not None:
-            arrays["labels"] = np.array([model.spec.classes.index(c) for c in classes])
-            arrays["classes"] = np.array(model.spec.classes)
         try:
-            np.savez_compressed(new, allow_pickle=False, **arrays)
+            np.savez_compressed(new, allow_pickle=False, images=pixels, **(arrays or {}))
             new.replace(out)
         finally:
             new.unlink(missing_ok=True)

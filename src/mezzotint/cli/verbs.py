@@ -3,6 +3,7 @@
 from cyclopts import App
 
 from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
+from mezzotint.cli.edit import edit
 
 app = App(
     name="mezzotint",
@@ -42,3 +43,4 @@ for verb in (
     look.board,
 ):
     app.command(verb)
+app.command(edit)

@@ -34,8 +34,8 @@ from mezzotint.training.plan import Plan
 from mezzotint.training.probe import Pace, available_threads, default_device, settle, trial
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
-from mezzotint.training.step import Stepper, due_at, kinds_of_steps
-from mezzotint.types import Classifies, Denoises, Discriminates, Forecasts, Generates
+from mezzotint.training.step import Stepper, due_at, kinds_of_steps, parts_of_a_run
+from mezzotint.types import Classifies, Denoises, Discriminates, Forecasts, Generates, Phase
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -164,13 +164,18 @@ class Training:
         """
         _use_threads(execution)
         stepper = stepper_for(self.recipe, execution, self.dataset)
-        kinds = kinds_of_steps(stepper.state.method.phases)
+        phases = stepper.state.method.phases
+        kinds = {
+            (progress, step): part * share
+            for progress, part in parts_of_a_run(phases).items()
+            for step, share in kinds_of_steps([phase for phase in phases if phase.lasts(progress)]).items()
+        }
         while True:
             mean = 0.0
-            for kind, share in kinds.items():
-                stepper.state.step = kind
+            for (progress, step), share in kinds.items():
+                stepper.state.step = step
                 tick = time.perf_counter()
-                stepper.step(1.0)
+                stepper.step(progress)
                 mean += share * (time.perf_counter() - tick)
             yield mean
 
@@ -226,13 +231,18 @@ class Training:
                 self.save()
                 saved = time.monotonic()
 
-    def _costs(self) -> tuple[int, int]:
-        """What decides how long a step takes: how far the network has grown, and which remedies it has."""
-        return self.state.method.stage, len(self.state.troubles)
+    def _lasting(self) -> list[Phase]:
+        """The phases of this part of the run."""
+        progress = self.plan.progress(self.state.images)
+        return [phase for phase in self.state.method.phases if phase.lasts(progress)]
+
+    def _costs(self) -> tuple[object, ...]:
+        """What decides how long a step takes: how far the network has grown, its remedies, and the phases that last."""
+        return self.state.method.stage, len(self.state.troubles), *(phase.name for phase in self._lasting())
 
     def _is_usual_step(self) -> bool:
         """Whether the next step has no more turns than most: only such steps tell how busy the machine is."""
-        phases = self.state.method.phases
+        phases = self._lasting()
         return due_at(self.state.step, phases) == tuple(phase.every == 1 for phase in phases)
 
     def _may_adapt(self) -> bool:

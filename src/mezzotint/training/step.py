@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -41,9 +42,10 @@ class Stepper:
         parts: dict[str, Tensor] = {}
         refusals: list[Refusal] = []
         state.method.train()
-        due = due_at(state.step, state.method.phases)
-        for number, phase in enumerate(state.method.phases):
-            if due[number]:
+        lasting = [(number, phase) for number, phase in enumerate(state.method.phases) if phase.lasts(progress)]
+        due = due_at(state.step, [phase for _, phase in lasting])
+        for is_due, (number, phase) in zip(due, lasting, strict=True):
+            if is_due:
                 key = _key(recipe.seed, state.images, number)
                 batch = Batch(images, labels, progress, key, targets=targets)
                 values, refusal = self._turn(phase, batch, progress)
@@ -74,7 +76,8 @@ class Stepper:
             if recipe.clip_norm > 0:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
             for name in phase.trains:
-                optimizers.set_rate(self.state.optimizers[name], self.state.settings[name], progress)
+                settings, own = self.state.settings[name], phase.own_progress(progress)
+                optimizers.set_rate(self.state.optimizers[name], settings, own)
                 self.state.optimizers[name].step()
             method.after_step(phase.name)
         else:
@@ -112,6 +115,12 @@ class Stepper:
 def due_at(step: int, phases: Sequence[Phase]) -> tuple[bool, ...]:
     """Which of the phases take their turn at a step."""
     return tuple(step % phase.every == 0 for phase in phases)
+
+
+def parts_of_a_run(phases: Sequence[Phase]) -> dict[float, float]:
+    """A progress in each part of a run in which the same phases last, with the part's share of the run."""
+    borders = sorted({0.0, 1.0, *(p.begins for p in phases), *(p.ends for p in phases)})
+    return {1.0 if last >= 1 else (first + last) / 2: last - first for first, last in pairwise(borders)}
 
 
 def kinds_of_steps(phases: Sequence[Phase]) -> dict[int, float]:
