@@ -284,7 +284,7 @@ edit.command(use.interpolate)
 def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
     if not paths:
         raise UserError("name at least one picture")
-    return use.read(model, paths)
+    return use.read_files(model, paths)
 
 
 def _write_rows(
@@ -295,10 +295,10 @@ def _write_rows(
 
     if out.suffix == ".png":
         rows = [torch.cat([given[i : i + 1], found[i * count : (i + 1) * count]]) for i in range(len(given))]
-        use.write(torch.cat(rows), out, [], None, model, columns=1 + count)
+        use.write_pictures(torch.cat(rows), out, [], None, model, columns=1 + count)
     else:
         names = use.names_of(paths)
-        use.write(
+        use.write_pictures(
             found, out, [f"{name}-{i}" if count > 1 else name for name in names for i in range(count)], None, model
         )
     print(f"{len(found)} pictures in {out}")

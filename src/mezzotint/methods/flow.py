@@ -246,9 +246,7 @@ class Flow(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
-        times = self._drawing_times()
+        labels, times = self.labels_for(seeds, labels), self._drawing_times()
         first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(device)
         return self._solved(first, times, seeds, labels)
 
