@@ -403,7 +403,7 @@ def test_healthy_runs_of_other_methods_raise_no_alarm(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_a_healthy_gan_raises_no_alarm(seed: int, make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
-    recipe = make_recipe("gan-mlp", steps=400, batch=32, seed=seed)
+    recipe = make_recipe("gan-mlp", steps=240, batch=32, seed=seed)
     watched = train_in(tmp_path / "run", replace(recipe, milestones=8))
     assert events(tmp_path / "run", "rollback", "stopped") == []
     assert watched.state.readings[-1].score < 0.5 * watched.state.readings[0].score
