@@ -44,7 +44,7 @@ def test_a_model_can_what_its_method_can(models: Models) -> None:
     assert models["vae"].abilities == ("generate", "reconstruct", "interpolate")
     seeds = ("go between seeds", "walk along factors", "project pictures")
     assert models["gan-mlp"].abilities == ("generate", *seeds)
-    assert models["flow"].abilities == ("generate", "go to noise and back")
+    assert models["flow"].abilities == ("generate", "go to noise and back", "edit")
 
 
 def test_probabilities_are_probabilities(models: Models, pictures: torch.Tensor) -> None:

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import ImageDraw
 from torch import Tensor
 
 from mezzotint.data import pictures
@@ -14,7 +16,7 @@ from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.scorecard import ScoreCard
-from mezzotint.types import DrawsPairs, Encodes, Generates, Images, Labels
+from mezzotint.types import Detects, DrawsPairs, Encodes, Generates, Images, Labels, Redraws
 
 CHUNK = 50
 """Pictures that are looked at in one pass."""
@@ -120,7 +122,10 @@ def grid_columns(method: Method) -> int:
 
 
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
-    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`."""
+    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`, `boxes`.
+
+    `redrawn` has pictures, what was given of them, and what was drawn from that.
+    """
     sheets: dict[str, pictures.Pixels] = {}
     split = card.protocol["split"]
     if isinstance(method, Encodes):
@@ -129,10 +134,57 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
             again = method.decode(method.encode(images, labels), labels)
         pairs = pictures.to_uint8(torch.cat([images, again]))
         sheets["reconstructions"] = pictures.grid(pairs, len(images))
+    if isinstance(method, Detects):
+        images, _ = next(ordered(dataset, split, SHOWN, device_of(method), SHOWN))
+        with using(method):
+            found = method.detect(images).cpu()
+        shown = [boxed(p, rows, dataset.things) for p, rows in zip(pictures.to_uint8(images), found, strict=True)]
+        sheets["boxes"] = pictures.grid(np.stack(shown), 6)
+    if isinstance(method, Redraws) and method.beside:
+        images, labels = next(ordered(dataset, split, 16, device_of(method)))
+        with using(method):
+            rows = torch.cat([images, *method.redrawn(images, labels, FIRST_SEED)])
+        sheets["redrawn"] = pictures.grid(pictures.to_uint8(rows), len(images))
     if card.mistakes:
         rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
         sheets["mistakes"] = pictures.grid(dataset.images[rows], 8)
     return {name: pictures.enlarged(sheet, 480) for name, sheet in sheets.items()}
+
+
+SHOWN = 18
+"""Pictures on a sheet of found boxes."""
+SURE = 0.3
+"""Certainty from which on a found box is drawn."""
+LEAST = 256
+"""Shorter side to which small pictures are enlarged, so that words fit beside boxes."""
+COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000", "#808000", "#000075")
+
+
+def boxed(pixels: pictures.Pixels, found: Tensor, things: Sequence[str], sure: float = SURE) -> pictures.Pixels:
+    """An h × w × c picture, enlarged where it is small, with those of its boxes (m × 6) drawn that are `sure` enough.
+
+    Each is in the color of its thing, named, with its certainty in percent.
+    """
+    large = pictures.enlarged(pixels, LEAST)
+    times = large.shape[0] // pixels.shape[0]
+    image = pictures.to_image(large).convert("RGB")
+    pen = ImageDraw.Draw(image)
+    for kind, left, top, right, bottom, certainty in reversed(found.tolist()):
+        if kind < 0 or certainty < sure:
+            continue
+        color = COLORS[int(kind) % len(COLORS)]
+        corners = [
+            left * times,
+            top * times,
+            max(right * times - 1, left * times),
+            max(bottom * times - 1, top * times),
+        ]
+        pen.rectangle(corners, outline=color, width=2)
+        name = f"{things[int(kind)]} {certainty:.0%}"
+        at = corners[0] + 2, max(corners[1] - 11, 0)
+        pen.rectangle(pen.textbbox(at, name), fill=color)
+        pen.text(at, name, fill="white")
+    return np.asarray(image)
 
 
 def device_of(method: Any) -> torch.device:

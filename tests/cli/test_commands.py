@@ -21,7 +21,9 @@ COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
 VERBS = (
     *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "audit", "board"),
-    *("generate", "classify", "reconstruct", "interpolate", "latent"),
+    *("generate", "classify", "explain", "labels", "reconstruct", "interpolate", "latent", "augment", "detect"),
+    *("encode", "atlas", "steer", "arithmetic", "neighbors", "outliers", "forecast"),
+    *("compress", "decompress", "inspect", "edit"),
 )
 
 
@@ -128,6 +130,11 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["generate", "nowhere", "--out", "picture.jpg"], ".png"),
         (["generate", "nowhere", "--count", "0"], "at least 1"),
         (["board", "nowhere"], "nowhere"),
+        (["augment", "nowhere"], "nowhere"),
+        (["detect", "nowhere", "a.png"], "nowhere"),
+        (["detect", "nowhere", "a/b.png", "c/b.png"], "the same name"),
+        (["train", "detector", "digits"], "pictures with boxes"),
+        (["augment", "nowhere", "--shots", "3"], "give --judge"),
         (["compare", "nowhere"], "two or more different runs"),
         (["compare", "nowhere", "elsewhere"], "nowhere has no score.json"),
         (["arena", "digits", "--recipes", "dcgna"], "did you mean 'dcgan'?"),
@@ -227,6 +234,20 @@ def test_what_a_model_cannot_do_is_said(say: Say, models: Path, digit_files: Any
 
 
 # Using.
+
+
+def test_augment_writes_a_labelled_folder(say: Say, models: Path, home: Path) -> None:
+    words = ["augment", models / "gan", "--classes", "3", "7", "--per-class", "5", "--out", "more"]
+    done = say(*words, "--recogniser", models / "cnn", "--certainty", "0.05", "--seed", "4")
+    assert re.search(r"^3: \d of \d+ drawn", done.stdout)
+    manifest = json.loads((home / "more" / "manifest.json").read_text())
+    assert {told["class"] for told in manifest["pictures"]} <= {"3", "7"}
+    assert all(told["certainty"] >= 0.05 for told in manifest["pictures"])
+    assert len(list((home / "more").glob("*/seed-*.png"))) == len(manifest["pictures"])
+    assert "is not empty" in sentence(say(*words, code=2))
+    few = [*words[:-1], "other", "--judge", "--shots", "9999"]
+    assert "ask for no more with --shots" in sentence(say(*few, code=2))
+    assert not (home / "other").exists()
 
 
 def test_classify_prints_a_table_or_json(say: Say, models: Path, digit_files: tuple[Path, Path]) -> None:

@@ -224,3 +224,21 @@ def test_equal_turns_forget_as_one(make_recipe: Any, digits: Any) -> None:
     assert settings["generator"] == asked["generator"]
     assert settings["discriminator"].lr == pytest.approx(asked["discriminator"].lr / 1.5)
     assert settings["discriminator"].betas[1] ** 1.5 == pytest.approx(asked["discriminator"].betas[1])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
+def test_vectors_need_not_decay(name):
+    """Without a gradient only decay moves anything."""
+    matrix, vector = nn.Parameter(torch.ones(20, 20)), nn.Parameter(torch.ones(20))
+    settings = Optimizer(name=name, lr=0.1, vector_lr=0.1, weight_decay=0.5, decay_vectors=False)
+    optimizer = optimizers.build(settings, [matrix, vector])
+    optimizers.set_rate(optimizer, settings, 0.5)
+    for p in (matrix, vector):
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    assert (matrix < 1).all()
+    assert torch.equal(vector, torch.ones(20))
+    # What it remembers comes back, numbered over both groups.
+    again = optimizers.build(settings, [nn.Parameter(matrix.detach().clone()), nn.Parameter(vector.detach().clone())])
+    optimizers.load_state_tensors(again, optimizers.state_tensors(optimizer))
+    assert optimizers.state_tensors(again).keys() == optimizers.state_tensors(optimizer).keys()

@@ -120,7 +120,7 @@ def audit(
     seed:
         Another seed draws other pictures.
     """
-    from mezzotint import api, drawing, page
+    from mezzotint import api, latent, page
     from mezzotint import audit as auditing
     from mezzotint.catalog import kinds
     from mezzotint.data import pictures
@@ -152,7 +152,7 @@ def audit(
     if scores is not None:
         # The sheets show pictures that the scores are of, which may be others than those of the training.
         same = scores.protocol.get("data_digest") == dataset.digest
-        sheets = drawing.telling_sheets(model.method, dataset, scores) if same else {}
+        sheets = latent.telling_sheets(model.method, dataset, scores) if same else {}
         page.write(place, scores, dataset, sheets)
     print(f"written to {place.folder / 'audit.json'}")
 

@@ -16,12 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from mezzotint import drawing, measure
+from mezzotint import drawing, forecasting, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
+from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
@@ -32,8 +35,8 @@ from mezzotint.training.plan import Plan
 from mezzotint.training.probe import Pace, available_threads, default_device, settle, trial
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
-from mezzotint.training.step import Stepper, due_at, kinds_of_steps
-from mezzotint.types import Denoises, Discriminates, Generates
+from mezzotint.training.step import Stepper, due_at, kinds_of_steps, parts_of_a_run
+from mezzotint.types import Classifies, Denoises, Discriminates, Forecasts, Generates, Phase
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -93,6 +96,8 @@ class Training:
             self.recipe = watch.remedied(self.recipe, name)
         self.stepper = stepper_for(self.recipe, self.execution, self.dataset)
         self.state = self.stepper.state
+        if self.recipe.start:
+            self.state.begin_with(_start_of(self.run, self.recipe.start))
 
     # Before the first step.
 
@@ -130,17 +135,23 @@ class Training:
         """What the last measuring will take, by what milestones took for each of their fewer pictures."""
         if not self.state.glances:
             return 0.0
-        drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
-        looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
+        drawn = self.pictures_to_draw() if isinstance(self.state.method, (Generates, Forecasts)) else 0
+        looks = not isinstance(self.state.method, (Denoises, Forecasts))
+        looked_at = len(self.dataset.splits["test"]) if looks else 0
+        if isinstance(self.state.method, Classifies):
+            looked_at += len(self.dataset.splits["validation"])  # for the calibration
         return statistics.median(self.state.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
         """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
         minutes = self.recipe.budget.minutes
         usual = measure.usual_count(minutes)
+        forecasts = isinstance(self.state.method, Forecasts)
         if not minutes or not self.state.glances:
-            return usual
+            return measure.FORECAST[1] if forecasts else usual
         affordable = 0.1 * 60 * minutes / statistics.median(self.state.glances)
+        if forecasts:
+            return next((n for n in measure.FORECAST if n <= affordable), measure.FORECAST[-1])
         fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
         return next(fewer, measure.HASTY)
 
@@ -154,13 +165,18 @@ class Training:
         """
         _use_threads(execution)
         stepper = stepper_for(self.recipe, execution, self.dataset)
-        kinds = kinds_of_steps(stepper.state.method.phases)
+        phases = stepper.state.method.phases
+        kinds = {
+            (progress, step): part * share
+            for progress, part in parts_of_a_run(phases).items()
+            for step, share in kinds_of_steps([phase for phase in phases if phase.lasts(progress)]).items()
+        }
         while True:
             mean = 0.0
-            for kind, share in kinds.items():
-                stepper.state.step = kind
+            for (progress, step), share in kinds.items():
+                stepper.state.step = step
                 tick = time.perf_counter()
-                stepper.step(1.0)
+                stepper.step(progress)
                 mean += share * (time.perf_counter() - tick)
             yield mean
 
@@ -218,13 +234,18 @@ class Training:
         if self.finished:
             shutil.rmtree(self.run.healthy, ignore_errors=True)  # nothing will go back to it
 
-    def _costs(self) -> tuple[int, int]:
-        """What decides how long a step takes: how far the network has grown, and which remedies it has."""
-        return self.state.method.stage, len(self.state.troubles)
+    def _lasting(self) -> list[Phase]:
+        """The phases of this part of the run."""
+        progress = self.plan.progress(self.state.images)
+        return [phase for phase in self.state.method.phases if phase.lasts(progress)]
+
+    def _costs(self) -> tuple[object, ...]:
+        """What decides how long a step takes: how far the network has grown, its remedies, and the phases that last."""
+        return self.state.method.stage, len(self.state.troubles), *(phase.name for phase in self._lasting())
 
     def _is_usual_step(self) -> bool:
         """Whether the next step has no more turns than most: only such steps tell how busy the machine is."""
-        phases = self.state.method.phases
+        phases = self._lasting()
         return due_at(self.state.step, phases) == tuple(phase.every == 1 for phase in phases)
 
     def _may_adapt(self) -> bool:
@@ -321,7 +342,7 @@ class Training:
         """Draw a sample grid, take the validation score, see whether all is well; True where the run is to end."""
         state, began = self.state, time.monotonic()
         method = state.average.method
-        grid = drawing.sample_grid(method)
+        grid = self._samples(method)
         each = (time.monotonic() - began) / (drawing.ROWS * drawing.grid_columns(method))
         if grid is not None:
             pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
@@ -339,6 +360,13 @@ class Training:
             state.spoiled = state.best is not None
         out_of_patience = self._out_of_patience(score.value if score.higher_is_better else -score.value, trouble)
         return out_of_patience or (trouble is not None and self._respond(trouble))
+
+    def _samples(self, method: Method) -> pictures.Pixels | None:
+        """A grid of drawn pictures or film strips of forecasts; None for what makes neither."""
+        if not isinstance(method, Forecasts):
+            return drawing.sample_grid(method)
+        split = "validation" if len(self.dataset.splits["validation"]) else "train"
+        return forecasting.film_strips(method, self.dataset, split)
 
     def _take_as_healthy(self, reading: watch.Reading) -> None:
         """Keep the state of a good milestone to go back to; say what is not yet a trouble."""
@@ -459,7 +487,7 @@ def stepper_for(recipe: Recipe, execution: Execution, dataset: Dataset) -> Stepp
     layout = torch.channels_last if execution.channels_last else torch.contiguous_format
     method = recipe.method.build(dataset.spec)
     method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
+    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device, recipe.data.balance)
     return Stepper(recipe, execution, State(recipe, method), batches)
 
 
@@ -469,6 +497,16 @@ def checkpoint_of(run: Run) -> _Checkpoint | None:
         return checkpoint.load_newest(run.checkpoints)
     except ValueError as error:
         raise UserError(f"{error}, and there is no other; begin the run again") from None
+
+
+def _start_of(run: Run, digest: str) -> dict[str, Tensor]:
+    """The weights that a run begins with; raises UserError where they are gone or damaged."""
+    try:
+        if file_digest(run.start) == digest:
+            return load_file(run.start)
+    except (OSError, SafetensorError):
+        pass
+    raise UserError(f"{run.start} is missing or damaged: begin the run again with --from")
 
 
 def _use_threads(execution: Execution) -> None:

@@ -66,6 +66,11 @@ class State:
         self.stopped = ""
         """The trouble that ended the run."""
 
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Take some weights from elsewhere, by name; the others stay."""
+        for method in (self.method, self.average.method):
+            method.load_state_dict(weights, strict=False)
+
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor, by a name that says whose it is."""
         found = {f"method.{k}": v for k, v in self.method.state_dict().items()}
