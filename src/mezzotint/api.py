@@ -256,6 +256,7 @@ def facts_of(training: Training) -> dict[str, Any]:
         "seconds": round(training.state.seconds, 1),
         "peak_mb": peak_mb(),
         "execution": vars(training.execution),
+        "rolled_back_for": training.state.troubles,
     }
 
 

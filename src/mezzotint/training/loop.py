@@ -7,6 +7,7 @@ measures, saves. All randomness is keyed by (seed, pictures seen), so a resumed 
 import copy
 import json
 import math
+import shutil
 import statistics
 import threading
 import time
@@ -230,6 +231,8 @@ class Training:
             if done or (time.monotonic() - saved > self.recipe.checkpoint_seconds and self.state.refused == 0):
                 self.save()
                 saved = time.monotonic()
+        if self.finished:
+            shutil.rmtree(self.run.healthy, ignore_errors=True)  # nothing will go back to it
 
     def _lasting(self) -> list[Phase]:
         """The phases of this part of the run."""
