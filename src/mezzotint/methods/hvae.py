@@ -130,8 +130,7 @@ class Hvae(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed, rung by rung; classes come from `labels`, or from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
+        labels = self.labels_for(seeds, labels)
         pixels = 2 * self.observation.numbers * math.prod(self.ladder.sides[0])
         *noises, last = normal_from_seeds(seeds, self.latent + pixels).to(device).split([*self.sizes, pixels], 1)
         warmth = self.config.temperature

@@ -116,8 +116,7 @@ class Vae(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed, decoded from the prior; classes come from `labels`, or from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
+        labels = self.labels_for(seeds, labels)
         noise = normal_from_seeds(seeds, self.prior.noise).to(device)
         return self.decode(self.prior.draw(noise, self._given(labels)), labels)
 

@@ -89,8 +89,7 @@ class VaeGan(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed, decoded from the prior; classes come from `labels`, or from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
+        labels = self.labels_for(seeds, labels)
         return self.decode(normal_from_seeds(seeds, self.config.latent).to(device), labels)
 
     def _given(self, labels: Labels | None) -> Labels | None:

@@ -113,8 +113,7 @@ class Vq(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed, symbol by symbol; classes come from `labels`, or from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
+        labels = self.labels_for(seeds, labels)
         uniforms = torch.special.ndtr(normal_from_seeds(seeds, self.prior.length).to(device))
         symbols = self.prior.draw(uniforms, self._given(labels)).view(len(seeds), *self.encoder.sides)
         return self.decode(self.quantizer.points_of(symbols).flatten(1))

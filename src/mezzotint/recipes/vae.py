@@ -61,8 +61,8 @@ def iwae(spec: DataSpec, minutes: float) -> Recipe:
 def hvae(spec: DataSpec, minutes: float) -> Recipe:
     """A ladder of latent maps with a top-down posterior (Sønderby et al. 2016; Vahdat & Kautz 2020; Child 2021).
 
-    Each pixel is a mixture of discretized logistics, shifted by the pixels before it within its 2×2 square. By Adam, since
-    under Muon the rungs soon tell nothing.
+    Each pixel is a mixture of discretized logistics, shifted by the pixels before it within its 2×2 square. By Adam,
+    since under Muon the rungs soon tell nothing.
     """
     return Recipe(
         name="hvae",
