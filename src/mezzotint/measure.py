@@ -230,6 +230,14 @@ def answers(method: Classifies, dataset: Dataset, split: str) -> tuple[Tensor, L
     return torch.cat(logits), torch.cat(labels)
 
 
+def features(method: Embeds, dataset: Dataset, split: str, limit: int | None = None) -> Tensor:
+    """Features of a split's pictures, or of so many spread over it, on the CPU."""
+    assert isinstance(method, Method)
+    with using(method):
+        found = [method.features(x).float().cpu() for x, _ in ordered(dataset, split, 500, device_of(method), limit)]
+    return torch.cat(found)
+
+
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
     counts = Classification(dataset.classes)
     logits, labels = answers(method, dataset, split)

@@ -128,7 +128,7 @@ class Training:
         drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
         looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
         if isinstance(self.state.method, Classifies):
-            looked_at += len(self.dataset.splits["validation"])  # for the calibration
+            looked_at += 2 * len(self.dataset.splits["validation"])  # for the calibration
         return statistics.median(self.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
