@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mezzotint.data.augment import within
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Augment, Batches, ordered, quotas
 from mezzotint.errors import UserError
@@ -153,3 +156,60 @@ def test_trivial_augment_is_keyed_by_position():
     assert torch.equal(whole, torch.cat(parts))
     plain = Batches(make(), "train", 20, 1).at(5)[0]
     assert 5 <= int((whole != plain).flatten(1).any(1).sum()) <= 20
+
+
+# Boxes.
+
+
+def boxed(count: int = 23, side: tuple[int, int] = (12, 14)) -> Dataset:
+    """One bright rectangle in each dark picture, with its box; a second row of each is padding."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((count, *side, 1), np.uint8)
+    boxes = np.zeros((count, 2, 6), np.float32)
+    boxes[:, 1, 0] = -1
+    for i in range(count):
+        # Three pixels from the edge: no reflection of it comes into sight.
+        left, top = rng.integers(3, side[1] - 8), rng.integers(3, side[0] - 8)
+        right, bottom = left + rng.integers(2, 6), top + rng.integers(2, 6)
+        images[i, top:bottom, left:right] = 255
+        boxes[i, 0, 1:5] = left, top, right, bottom
+    splits = {"train": np.arange(count), "validation": np.zeros(0, np.int64), "test": np.zeros(0, np.int64)}
+    return Dataset("boxed", images, None, (), splits, "", targets={"boxes": boxes}, things=("bright",))
+
+
+def around_bright(image: torch.Tensor) -> list[int]:
+    rows, columns = ((image[0] > 0).any(axis).nonzero().flatten() for axis in (1, 0))
+    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+
+
+@pytest.mark.parametrize("config", [Augment(), Augment(flip=True), Augment(shift=2), Augment(flip=True, shift=2)])
+def test_boxes_go_where_the_pictures_go(config):
+    stream = Batches(boxed(), "train", 23, 3, config)
+    for position in (0, 23, 40):
+        images, _ = stream.at(position)
+        boxes = stream.targets_at(position)["boxes"]
+        assert boxes.shape == (23, 2, 6)
+        for image, box in zip(images, boxes[:, 0], strict=True):
+            assert box.tolist() == [0, *around_bright(image), 0]
+        assert (boxes[:, 1] == torch.tensor([-1.0, 0, 0, 0, 0, 0])).all()
+
+
+def test_other_targets_are_rows_of_the_pictures():
+    data = boxed()
+    numbers = np.arange(23)
+    data = dataclasses.replace(data, targets={"number": numbers}, labels=numbers, classes=tuple(map(str, numbers)))
+    stream = Batches(data, "train", 9, 3, ALL)
+    for position in (0, 18, 200):
+        assert torch.equal(stream.targets_at(position)["number"], stream.at(position)[1])
+
+
+def test_without_targets_there_are_none():
+    assert Batches(make(), "train", 4, seed=0).targets_at(0) == {}
+
+
+def test_a_box_that_is_hardly_seen_any_more_does_not_count():
+    boxes = torch.tensor([[[2.0, -8, 0, 2, 10, 0], [2, -2, 0, 8, 10, 0], [-1, 0, 0, 0, 0, 0], [1, 20, 0, 30, 9, 0]]])
+    found = within(boxes, (12, 12))[0]
+    assert found[:, 5].tolist() == [1, 0, 0, 1]
+    assert found[0].tolist() == [2, 0, 0, 2, 10, 1]
+    assert found[1].tolist() == [2, 0, 0, 8, 10, 0]

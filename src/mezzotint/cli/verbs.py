@@ -2,7 +2,8 @@
 
 from cyclopts import App
 
-from mezzotint.cli import judge, look, make, recognize, use
+from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
+from mezzotint.cli.edit import edit
 
 app = App(
     name="mezzotint",
@@ -26,6 +27,20 @@ for verb in (
     recognize.labels,
     use.reconstruct,
     use.interpolate,
+    use.latent,
+    find.detect,
+    enlarge.augment,
+    foresee.forecast,
+    latent.encode,
+    latent.atlas,
+    latent.steer,
+    latent.arithmetic,
+    latent.neighbors,
+    latent.outliers,
+    pack.compress,
+    pack.decompress,
+    pack.inspect,
     look.board,
 ):
     app.command(verb)
+app.command(edit)

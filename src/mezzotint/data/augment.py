@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mezzotint.types import Images
+from mezzotint.types import Boxes, Images
 
 NUMBERS, MORE = 8, 17
 """Uniform numbers that a picture's augmentation uses: without and with random erasing or TrivialAugment."""
@@ -60,6 +60,37 @@ def augment(images: Images, uniforms: Tensor, config: Augment) -> Images:
     if config.erasing:
         images = _erased(images, u[:, 8:14], config.erasing)
     return images
+
+
+LEAST_SEEN = 0.3
+"""A box of which a smaller share is still to be seen does not count."""
+
+
+def moved(boxes: Boxes, uniforms: Tensor, config: Augment, side: tuple[int, int]) -> Boxes:
+    """Boxes in pictures of `side` (height, width), where `augment` by the same numbers puts what they hold."""
+    u = uniforms.to(boxes.device, torch.float32).clamp(max=1 - torch.finfo(torch.float32).eps)
+    width = side[1]
+    kind, left, top, right, bottom, rest = boxes.unbind(2)
+    if config.flip:
+        mirrored = (u[:, 0] < 0.5)[:, None] & (kind >= 0)
+        left, right = torch.where(mirrored, width - right, left), torch.where(mirrored, width - left, right)
+    if config.shift:
+        across, down = ((u[:, i : i + 1] * (2 * config.shift + 1)).long() - config.shift for i in (1, 2))
+        there = kind >= 0
+        left, right = left - across * there, right - across * there
+        top, bottom = top - down * there, bottom - down * there
+    return within(torch.stack([kind, left, top, right, bottom, rest], 2), side)
+
+
+def within(boxes: Boxes, side: tuple[int, int]) -> Boxes:
+    """Boxes cut to pictures of `side` (height, width); those of which too little is left do not count."""
+    height, width = side
+    kind, left, top, right, bottom, rest = boxes.unbind(2)
+    area = (right - left) * (bottom - top)
+    left, right = left.clamp(0, width), right.clamp(0, width)
+    top, bottom = top.clamp(0, height), bottom.clamp(0, height)
+    hidden = (kind >= 0) & ((right - left) * (bottom - top) < LEAST_SEEN * area)
+    return torch.stack([kind, left, top, right, bottom, torch.where(hidden, torch.ones_like(rest), rest)], 2)
 
 
 def _shifted(images: Images, across: Tensor, down: Tensor, reach: int) -> Images:

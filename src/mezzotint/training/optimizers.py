@@ -33,6 +33,19 @@ def build(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Op
             return Muon(parameters, s)
 
 
+def spread_over(settings: Optimizer, turns: float) -> Optimizer:
+    """The settings for a group that is trained `turns` times a step, so that a step moves and forgets as one turn does.
+
+    Karras et al. 2020 (StyleGAN2), appendix B, where a penalty every k steps makes 1 + 1/k turns: with c = k/(k + 1)
+    the rate is multiplied by c and the betas are raised to c. Up to one turn a step changes nothing.
+    """
+    if turns <= 1:
+        return settings
+    c = 1 / turns
+    rates = {"lr": settings.lr * c, "vector_lr": settings.vector_lr * c, "momentum": settings.momentum**c}
+    return replace(settings, **rates, betas=(settings.betas[0] ** c, settings.betas[1] ** c))
+
+
 def _without_decay_of_vectors(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Two groups of parameters: matrices and filters, then vectors (He et al. 2019, "Bag of tricks", section 3.1)."""
     all_alike = replace(settings, decay_vectors=True)
@@ -50,7 +63,7 @@ def rate_factor(settings: Optimizer, progress: float) -> float:
     start = max(settings.warmup, settings.decay_from)
     if settings.schedule == "constant" or progress <= start:
         return 1.0
-    x = min(1.0, (progress - start) / max(1e-12, 1 - start))
+    x = min(1.0, (progress - start) / max(1e-12, settings.decay_to - start))
     falling = 1 - x if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * x))
     return settings.final + (1 - settings.final) * falling
 

@@ -32,6 +32,10 @@ class Run:
         self.journal_file = folder / "journal.jsonl"
         self.samples = folder / "samples"
         self.checkpoints = folder / "checkpoint"
+        self.healthy = folder / "healthy"
+        """Checkpoints of the last two milestones at which all was well."""
+        self.best = folder / "best"
+        """Averaged weights of the milestones with the best scores."""
         self.snapshot = folder / "snapshot"
         self.start = folder / "start.safetensors"
 
