@@ -139,7 +139,7 @@ class Training:
         looks = not isinstance(self.state.method, (Denoises, Forecasts))
         looked_at = len(self.dataset.splits["test"]) if looks else 0
         if isinstance(self.state.method, Classifies):
-            looked_at += len(self.dataset.splits["validation"])  # for the calibration
+            looked_at += 2 * len(self.dataset.splits["validation"])  # for the calibration
         return statistics.median(self.state.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
