@@ -254,13 +254,26 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
     return {recipe: said for recipe, (_, said) in sorted(longest.items())}
 
 
+FAMILIES = {
+    "Draw": ("flow", "gan"),
+    "Code, draw, compress": ("vae", "lossless"),
+    "Recognise, find": ("recognize", "detect"),
+    "Continue films": ("forecast",),
+}
+"""The README's tables, by the modules of the recipes."""
+
+
 def models(said: dict[str, str]) -> str:
-    """The README's table of the recipes."""
+    """The README's tables of the recipes."""
     from mezzotint.catalog import RECIPES
 
-    lines = ["| recipe | for | parameters | measured on Fashion-MNIST, two CPU cores |", "|---|---|---|---|"]
-    lines += [f"| `{n}` | {entry.purpose} | {entry.parameters} | {said.get(n, '')} |" for n, entry in RECIPES.items()]
-    return "\n".join(lines)
+    parts: list[str] = []
+    for family, modules in FAMILIES.items():
+        parts += ["", f"### {family}", "", "| recipe | for | parameters | measured on Fashion-MNIST, two CPU cores |"]
+        parts += ["|---|---|---|---|"]
+        entries = {name: entry for name, entry in RECIPES.items() if entry.module in modules}
+        parts += [f"| `{n}` | {e.purpose} | {e.parameters} | {said.get(n, '')} |" for n, e in entries.items()]
+    return "\n".join(parts[1:])
 
 
 def headline(trained: list[dict[str, Any]]) -> str:
