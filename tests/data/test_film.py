@@ -133,4 +133,3 @@ def test_a_turned_film_comes_upright(tmp_path: Path):
     assert frame.shape == (48, 32, 3)
     assert frame[:8, -8:].min() > 200  # a quarter turn clockwise
     assert frame[:8, :8].max() < 60
-
