@@ -28,7 +28,10 @@ from mezzotint.validity import ValidityCard
 Curve = tuple[list[float], list[float]]
 CAPTIONS = {
     "reconstructions": "{split} pictures above their reconstructions",
+    "atlas": "{split} pictures where their codes lie, by two principal axes",
+    "redrawn": "{split} pictures, what was given of them, and what was drawn from that",
     "mistakes": "{split} pictures that it is surest and wrong about",
+    "boxes": "what it finds in {split} pictures, with its certainty",
     "forecasts": "{split} clips: what was recorded, what was forecast behind its context, the error",
 }
 """Of the sheets that measuring makes."""

@@ -30,6 +30,7 @@ _DRAWN = ("extractor", "drawn", "reference", "quantization", "neighbors", "class
 BEARING: dict[str, tuple[str, ...]] = {
     "elbo": _LIKELIHOOD,
     "bits_per_dimension": _LIKELIHOOD,
+    "bits_per_dimension_iw": ("importance",),
     "bits_per_dimension_ode": ("density",),
     "psnr": (*_PIXELS, "context", "horizon"),
     "ssim": (*_PIXELS, "context", "horizon"),
@@ -38,6 +39,8 @@ BEARING: dict[str, tuple[str, ...]] = {
     **{f"{way}frechet_video": (*_FORECAST, "extractor", "film_features") for way in _WAYS},
     "classification_accuracy_score": ("cas", "quantization"),
     "neighbor_accuracy": ("neighbors_among",),
+    **dict.fromkeys(("average_precision", "average_precision_50", "average_recall"), ("detection",)),
+    **dict.fromkeys(("redrawn_psnr", "redrawn_ssim"), ("redrawn", "quantization")),
     **dict.fromkeys(("frechet", "frechet_infinity", "frechet_spatial", "frechet_within_classes", "kid"), _DRAWN),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _DRAWN),
 }

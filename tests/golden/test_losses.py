@@ -29,7 +29,7 @@ def first_losses(name: str, digits: Any, make_recipe: Any, folder: Path) -> list
     return [{k: float(f"{v:.7g}") for k, v in report.losses.items()} for report in steps]
 
 
-@pytest.mark.parametrize("name", catalog.RECIPES)
+@pytest.mark.parametrize("name", sorted(set(catalog.RECIPES) - {"detector", "flow-color"}))
 def test_first_losses_are_as_they_were(
     name: str,
     data_of: Any,

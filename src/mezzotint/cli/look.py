@@ -35,7 +35,7 @@ def recipes(name: str | None = None, /) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("recipe", "for", "parameters", "measured on Fashion-MNIST, two CPU cores"):
         table.add_column(title)
-    for recipe, entry in catalog.RECIPES.items():
+    for recipe, entry in (catalog.CHOOSERS | catalog.RECIPES).items():
         table.add_row(recipe, entry.purpose, entry.parameters, catalog.measured(recipe))
     Console().print(table)
 
@@ -103,6 +103,8 @@ def show(run: Path, /) -> None:
     print(f"it can {', '.join(model.abilities)}")
     if model.spec.classes:
         print(f"classes: {', '.join(model.spec.classes)}")
+    if model.spec.things:
+        print(f"it finds: {', '.join(model.spec.things)}")
     if (run / "score.json").is_file():
         card = scorecard.read(run)
         for name, value in card.scores.items():

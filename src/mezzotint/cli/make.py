@@ -31,6 +31,7 @@ def train(
     stride: int | None = None,
     set: Annotated[tuple[str, ...], Parameter(negative="", help="Change the recipe: key=value; repeatable.")] = (),
     seed: int = 0,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
     resume: Path | None = None,
 ) -> None:
     """Train RECIPE on DATA: a named data set, a folder of pictures, a film or an .npz file.
@@ -38,7 +39,7 @@ def train(
     Parameters
     ----------
     recipe:
-        What to train; `mezzotint recipes` lists them.
+        What to train; `mezzotint recipes` lists them. `recognize` picks a recipe by the data and the budget.
     data:
         digits, fashion-mnist, mnist, cifar10, a folder or an .npz file; for recipes that continue clips moving-digits,
         moving-fashion, moving-mnist, a film, or a folder of films or of numbered frames.
@@ -58,6 +59,8 @@ def train(
         Frames from one clip's beginning to the next one's (default half a clip).
     seed:
         Key of all randomness.
+    start:
+        Begin with the networks and weights of this earlier run, with a new head where the classes differ.
     resume:
         Go on with this stopped run instead.
     """
@@ -72,13 +75,17 @@ def train(
             return
         if recipe is None or data is None:
             raise UserError("train takes a recipe and data: mezzotint train dcgan fashion-mnist --minutes 10")
-        asked = api.Asked(minutes, count(images), out, size, channels, crop, frames, stride, set, seed)
+        asked = api.Asked(minutes, count(images), out, size, channels, crop, frames, stride, set, seed, start)
         with Bar() as bar:
             run, made, dataset = api.prepare(recipe, data, asked, bar.decoding)
+            for sentence in run.facts()["why"]:
+                print(f"chosen: {sentence}")
             for skipped in dataset.skipped[:10]:
                 print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
             if len(dataset.skipped) > 10:
                 print(f"skipped {len(dataset.skipped) - 10} more; see `mezzotint check {data}`", file=sys.stderr)
+            for remark in dataset.remarks:
+                print(f"note: {remark}", file=sys.stderr)
             _tell(api.train_run(run, made, dataset, cli.BEGAN, bar.show))
     except api.Interrupted as stopped:
         print(f"mezzotint: {stopped}", file=sys.stderr)
@@ -100,7 +107,7 @@ def _tell(run: "Run") -> None:
     """Name what the run has made and what to type next."""
     from mezzotint import page, scorecard, snapshot
     from mezzotint.catalog import kinds
-    from mezzotint.types import Classifies, Forecasts
+    from mezzotint.types import Classifies, Detects, Forecasts, Generates
 
     card = scorecard.read(run.folder)
     for name in list(card.scores)[:4]:
@@ -109,16 +116,20 @@ def _tell(run: "Run") -> None:
     print(f"report    {run.folder / 'report.html'}")
     grids = sorted(run.samples.glob("0*.png"))
     method = snapshot.load(run.snapshot, kinds()).method
+    uses = {
+        Forecasts: f"forecast {run.folder} clip.gif --frames 20 --out future.gif",
+        Generates: f"generate {run.folder} --count 64 --seed 7 --out grid.png",
+        Classifies: f"classify {run.folder} picture.png",
+        Detects: f"detect {run.folder} picture.png --out found",
+    }
     if isinstance(method, Forecasts):
         print(f"strips    {run.samples / 'forecasts.png'}")
-        print(f"next      mezzotint forecast {run.folder} clip.gif --frames 20 --out future.gif")
     elif grids:
         print(f"pictures  {grids[-1]}")
-        print(f"next      mezzotint generate {run.folder} --count 64 --seed 7 --out grid.png")
-    else:
-        classifies = isinstance(method, Classifies)
-        verb = f"classify {run.folder} picture.png" if classifies else f"measure ANOTHER_RUN --features {run.folder}"
-        print(f"next      mezzotint {verb}")
+    otherwise = f"measure ANOTHER_RUN --features {run.folder}"
+    print(
+        f"next      mezzotint {next((use for ability, use in uses.items() if isinstance(method, ability)), otherwise)}"
+    )
     print(f"          mezzotint measure {run.folder}")
 
 

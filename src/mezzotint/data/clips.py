@@ -66,7 +66,7 @@ def load(
         digest.update(np.ascontiguousarray(splits[name]).data)
     footage = Cut(stored.pixels, length, stored.facts["rate"])
     name = path.resolve().stem or "clips"
-    return Dataset(name, stored.pixels, None, (), splits, digest.hexdigest(), skipped, footage)
+    return Dataset(name, stored.pixels, None, (), splits, digest.hexdigest(), skipped, footage=footage)
 
 
 @dataclass(frozen=True)
