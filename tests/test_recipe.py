@@ -86,11 +86,12 @@ def test_a_recipe_names_no_code(make_recipe: Make) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(catalog.RECIPES) - {"detector", "flow-color"}))
-def test_a_recipe_has_an_optimizer_for_each_group_and_its_own_name(name: str, digits: Any) -> None:
+def test_a_recipe_has_an_optimizer_for_each_group_and_its_own_name(name: str, data_of: Any) -> None:
+    spec = data_of(name).spec
     for minutes in (0.5, 3.0, 60.0):
-        recipe = catalog.recipe(name, digits.spec, minutes)
+        recipe = catalog.recipe(name, spec, minutes)
         assert recipe.name == name
-        assert set(recipe.optimizers) == set(recipe.method.build(digits.spec).groups())
+        assert set(recipe.optimizers) == set(recipe.method.build(spec).groups())
         assert all(isinstance(o, Optimizer) for o in recipe.optimizers.values())
 
 

@@ -9,6 +9,8 @@ from mezzotint.types import Clips, Images
 
 REACH, WINDOW = 6, 9
 """Most pixels that a place can move from one frame to the next, and the side of the blocks that are compared."""
+SMALL, SMALL_WINDOW = 32, 5
+"""Frames with a shorter side are compared by smaller blocks: in them everything is."""
 PREFERENCE = 1e-3
 """What a pixel of motion costs, so that what has no texture stands still."""
 
@@ -17,13 +19,14 @@ def displacement(first: Images, second: Images, reach: int = REACH) -> Int[Tenso
     """Where each place of `second` came from: (down, across) in whole pixels, from the window that differs least."""
     n, _, h, w = second.shape
     padded = F.pad(first, [reach] * 4, mode="replicate")
+    window = WINDOW if min(h, w) >= SMALL else SMALL_WINDOW
     best = second.new_full((n, 1, h, w), torch.inf)
     found = torch.zeros(n, 2, h, w, dtype=torch.long, device=second.device)
     for down in range(-reach, reach + 1):
         for across in range(-reach, reach + 1):
             before = padded[:, :, reach - down : reach - down + h, reach - across : reach - across + w]
             cost = (second - before).abs().mean(1, keepdim=True)
-            for side in ((WINDOW, 1), (1, WINDOW)):
+            for side in ((window, 1), (1, window)):
                 cost = F.avg_pool2d(cost, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
             cost = cost + PREFERENCE * (down**2 + across**2) ** 0.5
             better = cost < best
