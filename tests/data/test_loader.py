@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mezzotint.data.augment import within
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import Augment, Batches, ordered
+from mezzotint.data.loader import Augment, Batches, ordered, quotas
 from mezzotint.errors import UserError
 
 FEW = settings(deadline=None, max_examples=30)
@@ -106,6 +106,56 @@ def test_a_few_are_spread_over_all_since_folders_are_sorted_by_class():
     labels = torch.cat([part for _, part in ordered(make(40), "train", 3, limit=7)])
     assert labels.tolist() == [2 * (i * 40 // 7) for i in range(7)]
     assert torch.equal(torch.cat([part for _, part in ordered(make(5), "train", 3, limit=99)]), torch.arange(0, 10, 2))
+
+
+def uneven(counts: tuple[int, ...] = (90, 9, 1)) -> Dataset:
+    """Classes of these sizes; a picture's first byte is its number."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1).repeat(4, 1)
+    rows = {"train": np.arange(len(labels)), "validation": np.zeros(0, int), "test": np.zeros(0, int)}
+    return Dataset("uneven", images, labels, tuple("abc"[: len(counts)]), rows, "")
+
+
+@pytest.mark.parametrize(("balance", "expected"), [(1.0, [34, 33, 33]), (0.5, [70, 22, 8]), (1e-9, [90, 9, 1])])
+def test_balanced_epochs_have_classes_in_their_quotas(balance, expected):
+    stream = Batches(uneven(), "train", 100, seed=3, balance=balance)
+    for epoch in range(4):
+        labels = stream.at(100 * epoch)[1]
+        assert np.bincount(labels.numpy(), minlength=3).tolist() == expected == quotas([90, 9, 1], balance)
+
+
+def test_balanced_epochs_leave_no_picture_out_and_repeat_evenly():
+    stream = Batches(uneven(), "train", 100, seed=3, balance=1.0)
+    levels = torch.cat([stream.at(100 * epoch)[0][:, 0, 0, 0] for epoch in range(9)])
+    times = torch.unique(levels, return_counts=True)[1]
+    # 9 epochs of 34, 33 and 33: 306 among 90 pictures, 297 among 9, and 297 times the last.
+    assert times[:90].unique().tolist() == [3, 4]
+    assert times[90:].tolist() == [33] * 9 + [297]
+
+
+def test_a_balanced_stream_has_no_memory_and_no_batches():
+    whole = Batches(uneven(), "train", 150, seed=3, balance=0.7).at(40)
+    parts = [Batches(uneven(), "train", 50, seed=3, balance=0.7).at(at) for at in (140, 40, 90)]
+    assert torch.equal(whole[0], torch.cat([parts[i][0] for i in (1, 2, 0)]))
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=9), st.floats(0, 1))
+@FEW
+def test_quotas_lose_nothing(counts, balance):
+    found = quotas(counts, balance)
+    assert sum(found) == sum(counts)
+    assert min(found) >= 0
+    if balance == 0:
+        assert found == counts
+
+
+def test_trivial_augment_is_keyed_by_position():
+    config = Augment(trivial=True, flip=True, erasing=0.5)
+    whole = Batches(make(), "train", 20, 1, config).at(5)[0]
+    parts = [Batches(make(), "train", 10, 1, config).at(at)[0] for at in (5, 15)]
+    assert torch.equal(whole, torch.cat(parts))
+    plain = Batches(make(), "train", 20, 1).at(5)[0]
+    assert 5 <= int((whole != plain).flatten(1).any(1).sum()) <= 20
 
 
 # Boxes.

@@ -14,6 +14,7 @@ from mezzotint.data import annotations, boxes, cache
 from mezzotint.data.annotations import Marked
 from mezzotint.data.decode import MAX_PIXELS, Pixels, fitted, orientation_of
 from mezzotint.data.folders import File, Listing
+from mezzotint.data.footage import Footage
 from mezzotint.data.formats import Arrays
 from mezzotint.data.sources import ArraySource, locate
 from mezzotint.errors import UserError
@@ -43,11 +44,11 @@ class Dataset:
 
     name: str
     images: Pixels
-    """n × h × w × c, possibly memory-mapped."""
+    """n × h × w × c, possibly memory-mapped; of clips what they are made of."""
     labels: np.ndarray | None
     classes: tuple[str, ...]
     splits: dict[str, np.ndarray]
-    """Sorted indices of `train`, `validation` and `test`."""
+    """Sorted indices of `train`, `validation` and `test`; of clips where there are any, else of pictures."""
     digest: str
     """Hex SHA-256 of pixels, labels, classes, splits, targets and things."""
     skipped: tuple[Skipped, ...] = ()
@@ -58,12 +59,30 @@ class Dataset:
     """What the boxes hold."""
     remarks: tuple[str, ...] = ()
     """What was odd about the annotations, a sentence each."""
+    footage: Footage | None = None
+    """What clips are cut from; None for still pictures."""
 
     @property
     def spec(self) -> DataSpec:
         """What a network must know of these pictures."""
-        _, height, width, channels = self.images.shape
-        return DataSpec(channels, height, width, self.classes, len(self.splits["train"]), self.things)
+        height, width, channels = self.footage.shape if self.footage else self.images.shape[1:]
+        train = self.splits["train"]
+        counts = () if self.labels is None else np.bincount(self.labels[train], minlength=len(self.classes)).tolist()
+        frames = self.footage.length if self.footage else 1
+        return DataSpec(
+            channels,
+            height,
+            width,
+            self.classes,
+            len(train),
+            counts=tuple(counts),
+            things=self.things,
+            frames=frames,
+        )
+
+    def at(self, rows: np.ndarray) -> Pixels:
+        """Pictures n × h × w × c, or clips n × t × h × w × c, of these indices."""
+        return self.footage.at(rows) if self.footage else self.images[rows]
 
 
 @dataclass(frozen=True)

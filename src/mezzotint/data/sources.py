@@ -15,6 +15,7 @@ from mezzotint.data import annotations, formats, scenes
 from mezzotint.data.decode import picture_extensions
 from mezzotint.data.folders import SPLIT_FOLDERS, Listing, Notes, list_folder
 from mezzotint.data.formats import Arrays
+from mezzotint.data.stacked import stacks
 from mezzotint.errors import UserError
 
 
@@ -198,6 +199,19 @@ NAMED: dict[str, Callable[[Path], ArraySource]] = {
         "name the folder that holds its batches, or hub:uoft-cs/cifar10 with the extra `data` and a network",
     ),
 }
+
+
+def _stacked(name: str) -> Callable[[Path], ArraySource]:
+    """Stacks of three pictures of a named grey set."""
+
+    def locate_it(cache: Path) -> ArraySource:
+        plain = NAMED[name](cache)
+        return ArraySource(f"stacked-{plain.name}", f"stacks 1 of {plain.key}", lambda: stacks(plain.read()))
+
+    return locate_it
+
+
+NAMED |= {f"stacked-{name}": _stacked(name) for name in ("digits", "fashion-mnist", "mnist")}
 
 
 def _hub(name: str) -> ArraySource:

@@ -72,10 +72,17 @@ class Residual(nn.Module):
         """Number of features."""
         self.head = nn.Linear(self.width, len(spec.classes)) if spec.classes else None
 
+    def maps(self, images: Images) -> Float[Tensor, "n channels rows columns"]:
+        """The last stage."""
+        return self.body(self._folded(images))
+
+    def pooled(self, maps: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n features"]:
+        """Mean and maximum over the last stage."""
+        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+
     def features(self, images: Images) -> Float[Tensor, "n features"]:
         """Mean and maximum over the last stage, n × features."""
-        y = self.body(self._folded(images))
-        return torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1)
+        return self.pooled(self.maps(images))
 
     def stages(self, images: Images) -> list[Tensor]:
         """The maps at the end of each stage, n c h w: the first on a side of 1/fold, each later one on half of that."""

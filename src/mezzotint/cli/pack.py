@@ -1,0 +1,142 @@
+"""Verbs that compress pictures without loss: compress, decompress, inspect."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from mezzotint.errors import UserError
+
+if TYPE_CHECKING:
+    from mezzotint.compress import Lost, Progress
+    from mezzotint.networks.causal import Causal
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def compress(
+    pictures: Annotated[tuple[Path, ...], Parameter(show=True)],
+    /,
+    *,
+    model: Path,
+    out: Path = Path("pictures.mez"),
+    verify: bool = True,
+    inside: bool = True,
+) -> None:
+    """Put PICTURES into one archive, smaller than as PNG or WebP and exact to the last bit.
+
+    Parameters
+    ----------
+    pictures:
+        Folders and picture files.
+    model:
+        The run of a lossless recipe, trained on pictures of this kind.
+    out:
+        The archive to write.
+    verify:
+        Decode each picture once and compare it before anything is written.
+    inside:
+        Put a copy of the model into the archive: without, decompress needs --model.
+    """
+    from mezzotint import compress as work
+
+    if not out.resolve().parent.is_dir():
+        raise UserError(f"there is no folder {out.resolve().parent} to write into")
+    network = _network(model)
+    done = work.compress(pictures, network, out.resolve(), inside=inside, verify=verify, show=_show)
+    _tell(done.lost, "is left out")
+    _sampled(done.progress)
+    ways = ", ".join(f"{count} {way}" for way, count in sorted(done.progress.codings.items()))
+    model_part = f", of which the model {done.model_bytes:,}" if done.model_bytes else ", the model not inside"
+    print(f"{done.progress.pictures} pictures ({ways}) in {out}: {done.size:,} bytes{model_part}")
+
+
+def decompress(
+    archive: Path, names: tuple[str, ...] = (), /, *, out: Path | None = None, model: Path | None = None
+) -> None:
+    """Bring the pictures of ARCHIVE back, or those called NAMES; what is damaged is named, and the others are saved.
+
+    Parameters
+    ----------
+    archive:
+        A .mez file.
+    names:
+        Pictures as `inspect` lists them; all where none is named.
+    out:
+        A new or empty folder; called as the archive where none is named.
+    model:
+        The run that the archive was compressed with, where there is no copy of it inside.
+    """
+    from mezzotint import compress as work
+
+    out = archive.with_suffix("") if out is None else out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not an empty folder: name a new one with --out")
+    done = work.decompress(archive, out, _network(model) if model else None, names)
+    print(f"{len(done.saved)} pictures in {out}")
+    if done.lost:
+        _tell(done.lost, "is lost")
+        raise UserError(f"{archive} is damaged or incomplete: {len(done.lost)} things are lost, as told above")
+
+
+def inspect(archive: Path, /, *, as_json: AsJson = False) -> None:
+    """Say what is in ARCHIVE without decoding it.
+
+    Parameters
+    ----------
+    archive:
+        A .mez file.
+    as_json:
+        One JSON object a picture.
+    """
+    from mezzotint import archive as container
+
+    contents = container.read(archive)
+    for stored in contents.stored:
+        said = {"name": stored.entry.name, "bytes": stored.entry.length, **stored.entry.facts}
+        print(json.dumps(said) if as_json else _line(said))
+    if contents.nameless:
+        print(f"{contents.nameless} pictures whose part of the index is damaged")
+    if not as_json:
+        ways = Counter(stored.entry.facts.get("coding") for stored in contents.stored)
+        told = ", ".join(f"{count} {way}" for way, count in sorted(ways.items(), key=str))
+        model = f"inside, {contents.model_bytes:,} bytes" if contents.model_bytes else "not inside"
+        print(f"{len(contents.stored)} pictures ({told}), {contents.size:,} bytes, index {contents.index_bytes:,}")
+        print(f"model {contents.model[:12]} {model}")
+
+
+def _line(said: dict[str, Any]) -> str:
+    width, height = said.get("size", (0, 0))
+    return f"{said['name']}  {width}×{height} {said.get('mode')}  {said['bytes']:,} bytes, {said.get('coding')}"
+
+
+def _network(run: Path) -> "Causal":
+    from mezzotint.methods.predictor import Predictor
+    from mezzotint.model import load
+
+    model = load(run)
+    if not isinstance(model.method, Predictor):
+        raise UserError(
+            f"{run} is a {model.recipe.name} model, which cannot compress: "
+            "train one with `mezzotint train lossless FOLDER`"
+        )
+    return model.method.network
+
+
+def _show(at: "Progress") -> None:
+    share = f", {at.coded_bytes / at.source_bytes:.1%} of the files" if at.source_bytes else ""
+    print(f"{at.pictures} of {at.of} pictures: {at.coded_bytes:,} bytes{share}", flush=True)
+
+
+def _sampled(at: "Progress") -> None:
+    own = at.sampled.get("archive")
+    if own:
+        ratios = ", ".join(f"{own / size:.1%} of {n.upper()}" for n, size in at.sampled.items() if n != "archive")
+        print(f"of a sample of the pictures: {ratios}")
+
+
+def _tell(lost: tuple["Lost", ...], what: str) -> None:
+    for one in lost:
+        print(f"{one.name} {what}: {one.reason}")

@@ -1,0 +1,60 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mezzotint import lossless
+from mezzotint.methods.predictor import PredictorConfig
+from mezzotint.networks.causal import CausalConfig
+from mezzotint.types import Batch, DataSpec, HasLikelihood
+
+CONFIG = PredictorConfig(network=CausalConfig(widths=(24, 16)), pixels=64)
+
+
+def noise(levels: int, count: int, channels: int = 1, size: int = 10) -> torch.Tensor:
+    drawn = np.random.default_rng(0).integers(0, levels, (count, channels, size, size))
+    return torch.from_numpy(drawn).float() / 127.5 - 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_loss_is_the_rate_of_the_coder(channels: int) -> None:
+    """All pixels drawn often enough: their mean is what the streams take, within a percent."""
+    torch.manual_seed(0)
+    method = CONFIG.build(DataSpec(channels, 10, 10))
+    images = noise(256, 8, channels)
+    with torch.no_grad():
+        descended = np.mean([float(method.loss(Batch(images, seed=s), "fit").total) for s in range(30)])
+    bits = -method.elbo(images, None, 0).numpy() / math.log(2)
+    pixels = list(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+    streams = lossless.encode(method.network, pixels)
+    taken = 8 * sum(len(s) for own in streams for s in own)
+    assert abs(descended * images.numel() / bits.sum() - 1) < 0.02
+    assert abs(taken / bits.sum() - 1) < 0.01 + 16 * 8 / bits.sum()
+    assert isinstance(method, HasLikelihood)
+
+
+@pytest.mark.slow
+def test_uniform_noise_of_few_levels_is_learned_to_its_entropy() -> None:
+    """Sixteen levels without any pattern take four bits, whatever the model."""
+    torch.manual_seed(0)
+    method = CONFIG.build(DataSpec(1, 10, 10))
+    optimizer = torch.optim.Adam(method.parameters(), lr=5e-3)
+    for step in range(400):
+        loss = method.loss(Batch(noise(16, 64), seed=step), "fit").total
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    bits = -method.elbo(noise(16, 64), None, 0).mean() / math.log(2) / 100
+    assert 3.9 < float(bits) < 4.2
+
+
+def test_micro_batches_see_the_pixels_of_the_whole_batch() -> None:
+    method = CONFIG.build(DataSpec(1, 10, 10))
+    images = noise(256, 6)
+    with torch.no_grad():
+        whole = float(method.loss(Batch(images, seed=3), "fit").total)
+        parts = [
+            float(method.loss(Batch(images[i : i + 2], seed=3, first=i, whole=6), "fit").total) for i in range(0, 6, 2)
+        ]
+    assert abs(np.mean(parts) - whole) < 1e-4

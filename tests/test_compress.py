@@ -1,0 +1,355 @@
+"""Pictures of all kinds through an archive and back, and archives that were damaged."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from mezzotint import archive, coding, compress, packing
+from mezzotint import raster as raster_of
+from mezzotint.errors import UserError
+from mezzotint.networks.causal import Causal, CausalConfig
+from mezzotint.types import DataSpec
+
+STORED = Path(__file__).parent / "stored"
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr", "HSV", "LAB")
+KINDS = ("smooth", "noise", "flat")
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["grey", "color"])
+def network(request: pytest.FixtureRequest) -> Causal:
+    return causal(request.param)
+
+
+def causal(channels: int) -> Causal:
+    torch.manual_seed(0)
+    return CausalConfig(widths=(16, 12)).build(DataSpec(channels, 8, 8))
+
+
+def drawn(mode: str, width: int, height: int, kind: str = "smooth", seed: int = 0) -> Image.Image:
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    smooth = (x * 3 + y * 2 + seed * 50)[..., None] % 256 + np.array([0, 5, 9, 20])
+    values = {
+        "smooth": smooth,
+        "noise": generator.integers(0, 256, (height, width, 4)),
+        "flat": smooth * 0 + seed % 256,
+    }
+    rgba = Image.fromarray((values[kind] % 256).astype(np.uint8))
+    if mode == "I;16":
+        deep = (np.asarray(rgba)[..., 0].astype(np.uint16) * 251 + 7).astype("<u2")
+        return Image.frombytes("I;16", (width, height), deep.tobytes())
+    if mode == "F":
+        return Image.fromarray(np.asarray(rgba)[..., 1].astype(np.float32) * 1.37 - 11)
+    if mode == "P":
+        return rgba.convert("RGB").quantize(17)
+    if mode in ("LA", "RGBA"):
+        return rgba.convert(mode)
+    return rgba.convert("RGB").convert("L").convert("I") if mode == "I" else _from_rgb(rgba, mode)
+
+
+def _from_rgb(image: Image.Image, mode: str) -> Image.Image:
+    rgb = image.convert("RGB")
+    if mode != "LAB":
+        return rgb.convert(mode)
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    made = ImageCms.profileToProfile(rgb, *profiles, outputMode="LAB")
+    assert made is not None
+    return made
+
+
+def through(network: Causal, rasters: list[raster_of.Raster]) -> list[coding.Coded]:
+    """Coded and decoded again; the pixels and their meaning are compared."""
+    coded = coding.encode(network, rasters, [b""] * len(rasters))
+    kept = [
+        coding.Coded(coding.facts_of(raster, way, []), way.data) for raster, way in zip(rasters, coded, strict=True)
+    ]
+    kept = [coding.Coded(json.loads(json.dumps(way.facts)), way.data) for way in kept]
+    for before, after in zip(rasters, coding.decode(network, kept, [r.crc for r in rasters]), strict=True):
+        assert isinstance(after, raster_of.Raster), after
+        assert (after.mode, after.width, after.height) == (before.mode, before.width, before.height)
+        assert after.data == before.data
+        assert after.meaning == json.loads(json.dumps(before.meaning))
+    return coded
+
+
+def raster(image: Image.Image) -> raster_of.Raster:
+    made = raster_of._raster(image)
+    return raster_of.Raster(made.mode, made.width, made.height, made.data, made.meaning, made.profile)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(MODES), st.integers(1, 24), st.integers(1, 16), st.sampled_from(KINDS)),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+def test_every_mode_size_and_content_comes_back(network: Causal, asked: list[tuple[str, int, int, str]]) -> None:
+    through(network, [raster(drawn(mode, w, h, kind, i)) for i, (mode, w, h, kind) in enumerate(asked)])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(sorted(coding.COLORS)), st.integers(1, 16), st.integers(1, 12), st.sampled_from(KINDS)
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_prediction_comes_back(network: Causal, asked: list[tuple[str, int, int, str]]) -> None:
+    """Even where another way would be smaller."""
+    smallest = coding._smallest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coding, "_smallest", lambda raster, way, file: way or smallest(raster, way, file))
+        coded = through(network, [raster(drawn(mode, w, h, kind, i)) for i, (mode, w, h, kind) in enumerate(asked)])
+    ways = {way.facts["coding"] for way in coded}
+    assert ways == {"predicted"} or network.channels == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_single_pixel_comes_back(mode: str, network: Causal) -> None:
+    through(network, [raster(drawn(mode, 1, 1))])
+
+
+def test_no_picture_is_larger_than_by_png_or_webp(network: Causal) -> None:
+    """An untrained network is bad at everything: what it cannot do falls back."""
+    rasters = [raster(drawn(mode, 24, 24, kind)) for mode in ("L", "RGB", "RGBA") for kind in KINDS]
+    for before, coded in zip(rasters, through(network, rasters), strict=True):
+        assert len(coded.data) <= min(len(coding._as_png(before)), len(coding._as_webp(before, 6)))
+
+
+def test_hidden_colors_and_flat_alpha_cost_nothing(network: Causal) -> None:
+    picture = np.full((32, 32, 4), 200, np.uint8)
+    picture[..., 3] = 0
+    picture[..., 0] = 13
+    (coded,) = through(network, [raster(Image.fromarray(picture))])
+    assert len(coded.data) < 60
+
+
+# Files.
+
+
+def folder_of(path: Path) -> dict[str, Image.Image]:
+    """Pictures of many kinds on disk; as they look when they are opened."""
+    (path / "deep").mkdir(parents=True)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawn("RGB", 40, 30).save(path / "photo.jpg", quality=60)
+    drawn("RGB", 20, 30).save(path / "turned.png", exif=exif, icc_profile=profile)
+    drawn("L", 33, 20).save(path / "deep" / "grey.png")
+    drawn("RGBA", 21, 20).save(path / "clear.webp", lossless=True, exact=True)
+    drawn("P", 16, 16).save(path / "palette.png", transparency=2)
+    drawn("P", 16, 16).save(path / "moves.gif", save_all=True, append_images=[drawn("P", 16, 16, seed=1)])
+    drawn("I;16", 12, 9).save(path / "deep" / "sixteen.png")
+    drawn("CMYK", 12, 9).save(path / "print.tiff", compression="tiff_lzw")
+    drawn("L", 9, 9, seed=3).save(path / "grey.bmp")
+    (path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    names = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*.*")) if p.name != "broken.png"]
+    opened = {}
+    for name in names:
+        with Image.open(path / name) as image:
+            image.load()
+            opened[name] = image.copy()
+            opened[name].info = dict(image.info)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Image.Image]]:
+    root = tmp_path_factory.mktemp("files")
+    originals = folder_of(root / "in")
+    done = compress.compress([root / "in"], causal(3), root / "a.mez")
+    assert [lost.name for lost in done.lost] == ["broken.png"]
+    assert done.size == (root / "a.mez").stat().st_size
+    return root / "a.mez", originals
+
+
+def test_a_folder_comes_back_with_names_modes_orientation_and_profile(
+    packed: tuple[Path, dict[str, Image.Image]], tmp_path: Path
+) -> None:
+    path, originals = packed
+    done = compress.decompress(path, tmp_path / "out")
+    assert not done.lost
+    assert len(done.saved) == len(originals)
+    for name, before in originals.items():
+        stem = (tmp_path / "out" / name).with_suffix("")
+        (found,) = [p for p in done.saved if p.with_suffix("") == stem and p.parent == stem.parent]
+        with Image.open(found) as after:
+            after.load()
+            assert after.mode == before.mode, name
+            assert after.tobytes() == before.tobytes(), name
+            assert after.getexif().get(0x0112) == before.getexif().get(0x0112), name
+            assert after.info.get("icc_profile") == before.info.get("icc_profile"), name
+            assert after.convert("RGBA").tobytes() == before.convert("RGBA").tobytes(), name
+
+
+def test_one_picture_comes_without_the_rest(packed: tuple[Path, dict[str, Image.Image]], tmp_path: Path) -> None:
+    path, originals = packed
+    data = bytearray(path.read_bytes())
+    contents = archive.read(path)
+    wanted = next(s for s in contents.stored if s.entry.name == "turned.png")
+    first = contents.stored[0].offset
+    kept = bytes(data[wanted.offset : wanted.offset + wanted.entry.length])
+    data[first:] = bytes(len(data) - first)
+    data[wanted.offset : wanted.offset + wanted.entry.length] = kept
+    (tmp_path / "b.mez").write_bytes(data)
+    done = compress.decompress(tmp_path / "b.mez", tmp_path / "out", names=["turned.png"])
+    assert [p.name for p in done.saved] == ["turned.png"]
+    with Image.open(done.saved[0]) as after:
+        assert after.tobytes() == originals["turned.png"].tobytes()
+    with pytest.raises(UserError, match="there is no picture 'nobody'"):
+        compress.decompress(path, tmp_path / "other", names=["nobody"])
+
+
+def test_another_model_is_refused_and_a_missing_one_costs_only_what_needs_it(tmp_path: Path) -> None:
+    folder_of(tmp_path / "in")
+    compress.compress([tmp_path / "in"], causal(3), tmp_path / "a.mez", inside=False)
+    with pytest.raises(UserError, match="was compressed with another model"):
+        compress.decompress(tmp_path / "a.mez", tmp_path / "out", causal(1))
+    without = compress.decompress(tmp_path / "a.mez", tmp_path / "out")
+    whole = compress.decompress(tmp_path / "a.mez", tmp_path / "again", causal(3))
+    assert not whole.lost
+    assert len(without.saved) + len(without.lost) == len(whole.saved)
+    assert all("model" in lost.reason for lost in without.lost)
+
+
+def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
+    picture = raster(drawn("L", 5, 5))
+    coded = coding.classic(picture)
+    facts = coding.facts_of(picture, coded, [])
+    with archive.Writer(tmp_path / "a.mez") as writer:
+        for name in ("../up.png", "/root.png", "a/../../up.png", "C:\\up.png", "fine.png"):
+            writer.add(name, facts, picture.crc, coded.data)
+        writer.write("00" * 32)
+    done = compress.decompress(tmp_path / "a.mez", tmp_path / "out" / "in")
+    assert [p.name for p in done.saved] == ["fine.png"]
+    assert len(done.lost) == 4
+    assert sorted(p.name for p in tmp_path.rglob("*.png")) == ["fine.png"]
+
+
+# Damage.
+
+
+def saved_or_named(path: Path, out: Path, originals: dict[str, Image.Image]) -> int:
+    """Decompress; every picture that is saved has its own pixels, and the others are told of. Counts the saved."""
+    try:
+        done = compress.decompress(path, out)
+    except UserError as error:
+        assert str(error).count("\n") == 0
+        return 0
+    by_stem = {Path(name).with_suffix("").as_posix(): image for name, image in originals.items() if name != "grey.bmp"}
+    for found in done.saved:
+        before = by_stem.get(found.relative_to(out).with_suffix("").as_posix())
+        if before is not None:
+            with Image.open(found) as after:
+                assert after.tobytes() == before.tobytes()
+    assert done.lost or len(done.saved) == len(originals)
+    return len(done.saved)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_fuzz(
+    packed: tuple[Path, dict[str, Image.Image]], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path, originals = packed
+    raw = bytearray(path.read_bytes())
+    kind = data.draw(st.sampled_from(["flip", "cut", "zero", "insert", "swap"]))
+    at = data.draw(st.integers(0, len(raw) - 1))
+    length = data.draw(st.integers(1, 300))
+    if kind == "flip":
+        raw[at] ^= 1 << data.draw(st.integers(0, 7))
+    elif kind == "cut":
+        raw = raw[:at]
+    elif kind == "zero":
+        raw[at : at + length] = bytes(len(raw[at : at + length]))
+    elif kind == "insert":
+        raw[at:at] = bytes(range(256))[:length]
+    else:
+        raw = raw[at:] + raw[:at]
+    root = tmp_path_factory.mktemp("fuzz")
+    (root / "b.mez").write_bytes(raw)
+    saved_or_named(root / "b.mez", root / "out", originals)
+
+
+def test_a_cut_archive_gives_the_pictures_before_the_cut(
+    packed: tuple[Path, dict[str, Image.Image]], tmp_path: Path
+) -> None:
+    path, _ = packed
+    stored = archive.read(path).stored
+    (tmp_path / "b.mez").write_bytes(path.read_bytes()[: stored[5].offset + 1])
+    done = compress.decompress(tmp_path / "b.mez", tmp_path / "out")
+    assert len(done.saved) == 5
+    assert [lost.name for lost in done.lost] == [s.entry.name for s in stored[5:]]
+    assert {lost.reason for lost in done.lost} == {"the archive ends before it"}
+
+
+def test_facts_that_lie_are_told_and_bounded(network: Causal) -> None:
+    good = coding.facts_of(raster(drawn("RGB", 5, 5)), coding.Coded({"coding": "predicted"}, b""), [])
+    for lie in (
+        {"size": [10**6, 10**6]},
+        {"size": [-5, 5]},
+        {"size": "large"},
+        {"size": [1]},
+        {"mode": "XYZ"},
+        {"mode": ["L"]},
+        {"coding": "magic"},
+        {"coding": "png"},
+        {"coding": "raw"},
+        {"mode": "RGBA", "alpha": "x"},
+        {"mode": "RGBA"},
+        {"mode": "RGBA", "hidden": [1, 2]},
+    ):
+        (found,) = coding.decode(network, [coding.Coded({**good, **lie}, b"\x01\x02\x03")], [0])
+        assert isinstance(found, str), lie
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in STORED.glob("*.mez")))
+def test_archives_of_every_format_decode_for_ever(name: str, tmp_path: Path) -> None:
+    done = compress.decompress(STORED / name, tmp_path / "out")
+    assert not done.lost
+    expected = json.loads((STORED / name).with_suffix(".json").read_text())
+    found = {}
+    for path in done.saved:
+        with Image.open(path) as image:
+            image.load()
+            made = raster_of._raster(image)
+            found[path.relative_to(tmp_path / "out").as_posix()] = [image.mode, *image.size, made.crc]
+    assert found == expected
+
+
+def test_equal_pictures_make_equal_archives(tmp_path: Path) -> None:
+    folder_of(tmp_path / "in")
+    for name in ("a", "b"):
+        compress.compress([tmp_path / "in"], causal(1), tmp_path / f"{name}.mez")
+    assert (tmp_path / "a.mez").read_bytes() == (tmp_path / "b.mez").read_bytes()
+    assert packing.digest(packing.packed(causal(1))) == archive.read(tmp_path / "a.mez").model
+
+
+def test_a_damaged_picture_is_left_out_and_no_picture_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="no picture that could be compressed"):
+        compress.compress([tmp_path / "broken.png"], causal(1), tmp_path / "a.mez")
+    with pytest.raises(UserError, match="there is no picture or folder"):
+        compress.compress([tmp_path / "nothing"], causal(1), tmp_path / "a.mez")
+    assert not list(tmp_path.glob("*.mez"))
+
+
+def test_verifying_finds_a_coder_that_errs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn("L", 9, 9).save(tmp_path / "a.png")
+    monkeypatch.setattr(coding, "_smallest", lambda raster, predicted, file: coding.Coded({"coding": "raw"}, b"no"))
+    with pytest.raises(RuntimeError, match=r"a\.png would not come back"):
+        compress.compress([tmp_path / "a.png"], causal(1), tmp_path / "a.mez")
+    assert not list(tmp_path.glob("*.mez"))
