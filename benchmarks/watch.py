@@ -23,7 +23,6 @@ from mezzotint.training.loop import Training
 SICK: dict[str, tuple[str, tuple[str, ...], int | None]] = {
     "learning rate too high": ("dcgan", ("optimizer.lr=0.3",), None),
     "no normalization": ("dcgan", ("method.generator.norm=none", "optimizer.lr=0.05"), None),
-    "a step without bounds": ("r3gan", ("optimizer.lr=0.02",), None),
     "200 pictures": ("dcgan", ("method.discriminator.dropout=0", "optimizer.lr=0.001"), 200),
 }
 """Recipe, settings, training pictures (all where not given)."""

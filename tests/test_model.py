@@ -42,7 +42,8 @@ def pictures(digits: Any) -> torch.Tensor:
 def test_a_model_can_what_its_method_can(models: Models) -> None:
     assert models["cnn-classic"].abilities == ("classify",)
     assert models["vae"].abilities == ("generate", "reconstruct", "interpolate")
-    assert models["gan-mlp"].abilities == ("generate",)
+    seeds = ("go between seeds", "walk along factors", "project pictures")
+    assert models["gan-mlp"].abilities == ("generate", *seeds)
     assert models["flow"].abilities == ("generate", "go to noise and back", "edit")
 
 

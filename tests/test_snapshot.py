@@ -91,6 +91,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no-folder": (shutil.rmtree, "not a model of mezzotint"),
     "no-card": (lambda f: (f / "card.json").unlink(), "not a model of mezzotint"),
     "no-recipe": (lambda f: (f / "recipe.json").unlink(), "cannot be read"),
+    "no-known": (lambda f: rewrite(f / "card.json", lambda card: card.update(known="0" * 64)), "missing or damaged"),
     "no-weights": (lambda f: (f / "weights.safetensors").unlink(), "missing or damaged"),
     "torn-card": (lambda f: (f / "card.json").write_text('{"format'), "truncated or foreign"),
     "card-of-nothing": (lambda f: (f / "card.json").write_text("[]"), "truncated or foreign"),

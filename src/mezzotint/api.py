@@ -214,8 +214,9 @@ def finish(run: Run, training: Training) -> ScoreCard:
     """Write the model, measure it, write what people look at."""
     method, dataset = training.trained(), training.dataset
     recipe = _for_sharing(training.recipe)
-    facts = {**facts_of(training), **calibration_of(method, dataset)}
-    snapshot.save(run.snapshot, method, recipe, facts, page.model_card(recipe, None, {}))
+    found, known = calibration_of(method, dataset)
+    facts = {**facts_of(training), **found}
+    snapshot.save(run.snapshot, method, recipe, facts, page.model_card(recipe, None, {}), known)
     stored = snapshot.load(run.snapshot, catalog.kinds())
     card, count = scores_of(run), training.pictures_to_draw()
     if card is None or card.protocol["weights"] != stored.digest:
@@ -256,17 +257,22 @@ def facts_of(training: Training) -> dict[str, Any]:
         "seconds": round(training.state.seconds, 1),
         "peak_mb": peak_mb(),
         "execution": vars(training.execution),
+        "rolled_back_for": training.state.troubles,
     }
 
 
-def calibration_of(method: Method, dataset: Dataset) -> dict[str, Any]:
-    """What a model card says of probabilities: nothing for a method that does not recognise, or without held-out data.
+def calibration_of(method: Method, dataset: Dataset) -> tuple[dict[str, Any], torch.Tensor | None]:
+    """What a model card says of probabilities, and what is known of training pictures; else nothing.
 
-    Fitted on validation pictures, on no others: those of the test split judge.
+    Of methods that recognise, where there are held-out data. Fitted on validation pictures, on no others: those of the
+    test split judge.
     """
     if not isinstance(method, Classifies) or len(dataset.splits["validation"]) < measure.FEWEST:
-        return {}
-    return {"calibration": codec.encode(calibration.fit(*measure.answers(method, dataset, "validation")))}
+        return {}, None
+    logits, labels = measure.answers(method, dataset, "validation")
+    known = calibration.directions(measure.features(method, dataset, "train", calibration.KNOWN))
+    distances = calibration.distance(measure.features(method, dataset, "validation"), known)
+    return {"calibration": codec.encode(calibration.fit(logits, labels, "validation", distances))}, known
 
 
 def write_card(run: Run, card: ScoreCard) -> None:

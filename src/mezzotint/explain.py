@@ -32,22 +32,25 @@ def grad_cam(method: ShowsWhere, images: Images, labels: Labels) -> Heat:
 
 
 def occlusion(method: Method, images: Images, labels: Labels, side: int | None = None) -> Heat:
-    """How far the class's probability falls where a grey square hides the picture (Zeiler & Fergus 2014, section 4.2).
+    """How far the class's probability falls where a square hides the picture (Zeiler & Fergus 2014, section 4.2).
 
-    Squares of `side` pixels (default: a quarter of the picture's) lie half over one another; a place has the mean fall
-    of the squares over it, what rises is 0, and the greatest fall of a picture is 1.
+    The square has the median color of the picture's frame: grey, as in the paper, would itself be something on a plain
+    ground. Squares of `side` pixels (default: a quarter of the picture's) lie half over one another; a place has the
+    mean fall of the squares over it, what rises is 0, and the greatest fall of a picture is 1.
     """
     assert isinstance(method, Classifies)
     n, _, h, w = images.shape
     side = side or max(1, min(h, w) // 4)
     step = max(1, side // 2)
+    frame = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], 2)
+    ground = frame.median(2).values[:, :, None, None]
     falls, covers = torch.zeros(n, h, w), torch.zeros(1, h, w)
     with using(method):
         before = _probability(method, images, labels)
         for top in _starts(h, side, step):
             for left in _starts(w, side, step):
                 hidden = images.clone()
-                hidden[:, :, top : top + side, left : left + side] = 0
+                hidden[:, :, top : top + side, left : left + side] = ground
                 fall = (before - _probability(method, hidden, labels)).view(-1, 1, 1)
                 falls[:, top : top + side, left : left + side] += fall
                 covers[:, top : top + side, left : left + side] += 1

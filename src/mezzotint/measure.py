@@ -303,6 +303,14 @@ def answers(method: Classifies, dataset: Dataset, split: str) -> tuple[Tensor, L
     return torch.cat(logits), torch.cat(labels)
 
 
+def features(method: Embeds, dataset: Dataset, split: str, limit: int | None = None) -> Tensor:
+    """Features of a split's pictures, or of so many spread over it, on the CPU."""
+    assert isinstance(method, Method)
+    with using(method):
+        found = [method.features(x).float().cpu() for x, _ in ordered(dataset, split, 500, device_of(method), limit)]
+    return torch.cat(found)
+
+
 def _forecasts(
     method: Method, dataset: Dataset, split: str, count: int, extractor: Extractor, seed: int, card: _Card
 ) -> None:

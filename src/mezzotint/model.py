@@ -18,7 +18,7 @@ from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.measure import MethodFeatures
 from mezzotint.method import Method
-from mezzotint.metrics.calibration import Calibration
+from mezzotint.metrics.calibration import Calibration, distance
 from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.ops import latents
 from mezzotint.scorecard import ScoreCard
@@ -174,7 +174,9 @@ class Model:
         """
         logits, calibration = self._logits(images), self.calibration
         probabilities = logits.softmax(1)
-        strangeness = None if calibration is None else calibration.strangeness(logits)
+        strangeness, seen = None, self._stored.known
+        if calibration is not None and seen is not None:
+            strangeness = calibration.strangeness(distance(self.features(images), seen))
         known = torch.ones(len(images), dtype=torch.bool)
         if precision is not None:
             known &= probabilities.max(1).values.double() >= self.threshold(precision)

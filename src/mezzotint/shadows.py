@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from safetensors.torch import load_file
 
 from mezzotint import api, catalog, page, snapshot
 from mezzotint.audit import Shadow, shadow_digest
@@ -26,6 +27,7 @@ def train_shadows(run: Run, dataset: Dataset, number: int, seed: int, show: api.
     if number < FEWEST_SHADOWS or number % 2:
         raise UserError(f"--shadows takes an even number, {FEWEST_SHADOWS} or more, not {number}")
     stored = snapshot.load(run.snapshot, catalog.kinds())
+    start = load_file(run.start) if stored.recipe.start else None
     found: list[Shadow] = []
     for i, rows in enumerate(halves(dataset, number, seed)):
         half = half_of(dataset, rows)
@@ -33,7 +35,7 @@ def train_shadows(run: Run, dataset: Dataset, number: int, seed: int, show: api.
         budget = Budget(images=max(stored.recipe.batch, round(stored.card["images_seen"] * share)))
         recipe = replace(stored.recipe, budget=budget, seed=stored.recipe.seed + i + 1, milestones=0, patience=0)
         folder = run.folder / "shadows" / f"{seed}-{i}"
-        train_to_end(folder, recipe, half, show)
+        train_to_end(folder, recipe, half, show, start)
         found.append(Shadow(snapshot.load(folder, catalog.kinds()).method, rows))
     return found
 
@@ -56,9 +58,11 @@ def half_of(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return replace(dataset, splits=splits, digest=shadow_digest(dataset, rows))
 
 
-def train_to_end(folder: Path, recipe: Recipe, half: Dataset, show: api.Show | None = None) -> None:
+def train_to_end(
+    folder: Path, recipe: Recipe, half: Dataset, show: api.Show | None = None, start: runs.Tensors | None = None
+) -> None:
     """Train on a part of the data to the end, from where it was left; the model is all that it leaves, unmeasured."""
-    shadow = runs.find(folder) if folder.exists() else runs.begin(folder, recipe, half.spec, half.digest)
+    shadow = runs.find(folder) if folder.exists() else runs.begin(folder, recipe, half.spec, half.digest, start=start)
     if shadow.facts()["digest"] != half.digest:
         raise UserError(f"{folder} is of other data; remove {folder.parent} and audit anew")
     if (shadow.snapshot / "card.json").is_file():

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from mezzotint import codec
 from mezzotint.digest import file_digest
@@ -29,6 +30,8 @@ class Snapshot:
     recipe: Recipe
     card: dict[str, Any]
     method: Method
+    known: Tensor | None = None
+    """What a recogniser's features of some training pictures are (`metrics.calibration.directions`)."""
 
     @property
     def digest(self) -> str:
@@ -36,7 +39,9 @@ class Snapshot:
         return str(self.card["weights"])
 
 
-def save(folder: Path, method: Method, recipe: Recipe, facts: dict[str, Any], page: str) -> None:
+def save(
+    folder: Path, method: Method, recipe: Recipe, facts: dict[str, Any], page: str, known: Tensor | None = None
+) -> None:
     """Write the model folder; whole or not at all, and the one before it stays until then."""
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -44,6 +49,8 @@ def save(folder: Path, method: Method, recipe: Recipe, facts: dict[str, Any], pa
     try:
         digest = write_tensors(new / "weights.safetensors", method.state_dict())
         card = {"format": FORMAT, "weights": digest, "spec": asdict(method.spec), **facts}
+        if known is not None:
+            card["known"] = write_tensors(new / "known.safetensors", {"features": known})
         (new / "card.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
         (new / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
         (new / "README.md").write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -65,18 +72,19 @@ def load(folder: Path, kinds: codec.Kinds) -> Snapshot:
         spec = DataSpec.from_fields(card["spec"])
         method = recipe.method.build(spec)
         method.load_state_dict(load_file(folder / "weights.safetensors"))
+        known = load_file(folder / "known.safetensors")["features"] if "known" in card else None
         if isinstance(method, Calibrates) and card.get("calibration"):
             method.temperature = float(card["calibration"]["temperature"])
+        if known is not None and file_digest(folder / "known.safetensors") != card["known"]:
+            raise UserError(f"{folder}/known.safetensors is not the one that its card names; copy the snapshot again")
         if file_digest(folder / "weights.safetensors") != card["weights"]:
             raise UserError(f"{folder}/weights.safetensors is not the one that its card names; copy the snapshot again")
     except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{folder}/weights.safetensors is missing or damaged ({error}); copy the snapshot again"
-        ) from None
+        raise UserError(f"{folder}/*.safetensors is missing or damaged ({error}); copy the snapshot again") from None
     except (KeyError, TypeError, RuntimeError, ValueError):
         raise UserError(f"{folder}: its weights do not fit its recipe; the files are not of one snapshot") from None
     method = method.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return Snapshot(folder, recipe, card, method.eval().requires_grad_(False))
+    return Snapshot(folder, recipe, card, method.eval().requires_grad_(False), known)
 
 
 def _with_snapshot(folder: Path) -> Path:

@@ -39,6 +39,8 @@ def test_a_snapshot_is_calibrated(models: Path) -> None:
     assert known["split"] == "validation"
     stored = snapshot.load(models / "cnn", kinds())
     assert stored.method.temperature == known["temperature"] != 1
+    assert stored.known is not None
+    assert stored.known.shape[0] > 1000
     assert "calibration" not in json.loads((models / "vae" / "snapshot" / "card.json").read_text())
     score = json.loads((models / "cnn" / "score.json").read_text())
     assert score["protocol"]["temperature"] == round(known["temperature"], 4)
@@ -68,6 +70,16 @@ def test_what_is_not_certain_is_not_said(say, models: Path, pile: Path) -> None:
     told = say("classify", models / "cnn", pile, "--precision", 0.99999, code=2).stderr
     assert "no threshold promises" in told
     assert "between 0 and 1" in say("classify", models / "cnn", pile, "--precision", 99, code=2).stderr
+
+
+def test_what_is_no_digit_is_strange(say, models: Path, pile: Path, home: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(home / f"noise-{i}.png")
+    noise = say("classify", models / "cnn", *sorted(home.glob("noise-*.png")), "--json").stdout.splitlines()
+    digit = say("classify", models / "cnn", pile, "--json").stdout.splitlines()
+    medians = [np.median([json.loads(line)["strangeness"] for line in lines]) for lines in (noise, digit)]
+    assert medians[0] > max(0.9, medians[1] + 0.2)
 
 
 def test_pictures_are_sorted_into_folders_by_class(say, models: Path, pile: Path, home: Path) -> None:

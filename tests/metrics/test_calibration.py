@@ -1,9 +1,8 @@
-import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from mezzotint.metrics.calibration import energy, fit, temperature
+from mezzotint.metrics.calibration import directions, distance, fit, temperature
 from mezzotint.metrics.classification import Classification
 
 
@@ -71,11 +70,23 @@ def test_the_table_counts_what_it_says():
     assert calibration.kept[0] == calibration.pictures == 1000
 
 
-def test_energy_by_hand_and_strangeness_is_a_share():
-    torch.testing.assert_close(energy(torch.zeros(1, 4)), torch.tensor([np.log(4)]))
-    logits, labels = made(4000, 1.0)
-    calibration = fit(logits, labels)
-    seen = calibration.strangeness(logits / calibration.temperature)
-    assert stats.kstest(seen.numpy(), "uniform").pvalue > 0.2
-    assert calibration.strangeness(torch.full((1, 5), -50.0)).item() == 1
-    assert calibration.strangeness(torch.full((1, 5), 50.0)).item() == 0
+def test_distance_by_hand():
+    """Twelve known directions, eleven of them the first axis: the tenth nearest is there, or a right angle away."""
+    known = directions(torch.tensor([[3.0, 0.0]] * 11 + [[0.0, 2.0]]))
+    assert known.dtype == torch.float16
+    found = distance(torch.tensor([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [1.0, 1.0]]), known)
+    torch.testing.assert_close(found, torch.tensor([0.0, 1.0, 2.0, 1 - 0.5**0.5]))
+    assert distance(torch.ones(1, 2), known[:1]).shape == (1,)
+
+
+def test_strangeness_is_the_share_of_validation_pictures_that_are_nearer():
+    generator = torch.Generator().manual_seed(0)
+    known = directions(torch.randn(300, 20, generator=generator) + 1)
+    logits, labels = made(1000, 1.0)
+    far = distance(torch.randn(1000, 20, generator=generator) + 1, known)
+    calibration = fit(logits, labels, distances=far)
+    assert stats.kstest(calibration.strangeness(far).numpy(), "uniform").pvalue > 0.2
+    strange = distance(torch.randn(50, 20, generator=generator) - 1, known)
+    assert calibration.strangeness(strange).min() == 1
+    assert calibration.strangeness(torch.zeros(1)).item() == 0
+    assert fit(logits, labels).distances == ()

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mezzotint import catalog, codec
+from mezzotint.errors import UserError
 from mezzotint.methods.classifier import ClassifierConfig
 from mezzotint.networks.residual import ResidualConfig
 from mezzotint.networks.resnet import ResnetConfig
@@ -69,6 +70,13 @@ def test_more_time_is_never_a_smaller_network_and_none_is_beyond_the_budget(name
         found <= max(works[0], affordable(spec(), minutes, LAPTOP))
         for found, minutes in zip(works, (0.5, 10, 60), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet", "densenet", "convnext", "vit", "recognize"])
+def test_data_without_classes_are_refused_in_a_sentence(name):
+    plain = DataSpec(3, 32, 32, (), 5000)
+    with pytest.raises(UserError, match="two classes"):
+        catalog.recipe(name, plain, 30.0).method.build(plain)
 
 
 # Choosing.

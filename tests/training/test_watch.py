@@ -379,6 +379,7 @@ def test_steps_that_are_not_finite_are_rolled_back_before_the_run_gives_up(
     assert [e["reason"] for e in events(tmp_path / "run", "rollback")] == ["diverged"] * 2
 
 
+@pytest.mark.slow
 def test_a_rate_too_high_is_named_and_lowered(make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
     """At a hundred times its rate this recipe draws one picture for all seeds; at a sixteenth of that it learns."""
     recipe = make_recipe("gan-mlp", "optimizers.generator.lr=0.1", "optimizers.discriminator.lr=0.05", steps=400)
@@ -402,7 +403,7 @@ def test_healthy_runs_of_other_methods_raise_no_alarm(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_a_healthy_gan_raises_no_alarm(seed: int, make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
-    recipe = make_recipe("gan-mlp", steps=400, batch=32, seed=seed)
+    recipe = make_recipe("gan-mlp", steps=240, batch=32, seed=seed)
     watched = train_in(tmp_path / "run", replace(recipe, milestones=8))
     assert events(tmp_path / "run", "rollback", "stopped") == []
     assert watched.state.readings[-1].score < 0.5 * watched.state.readings[0].score

@@ -177,14 +177,13 @@ class Fast(Method):
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or from the seeds too."""
         device, steps = next(self.parameters()).device, self.config.drawing.steps
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
+        labels = self.labels_for(seeds, labels)
         x = normal_from_seeds(seeds, *self.spec.shape).to(device)
         stride = torch.full((len(x),), self.config.all_steps[::-1].index(steps), device=device)
         with torch.autocast(device.type, torch.bfloat16, enabled=halves(self.config.drawing.precision, device)):
             for i in range(steps):
                 start = torch.full((len(x), 1, 1, 1), 1 - i / steps, dtype=x.dtype, device=device)
-                x = x - self._said(x, start, stride, labels if self.classes else None) / steps
+                x = x - self._said(x, start, stride, labels) / steps
         return x.clamp(-1, 1)
 
     def drawing_with(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from scipy import optimize, special
 from torch import Tensor
+from torch.nn import functional as F
 
 from mezzotint.metrics.interval import TAIL
 from mezzotint.types import Labels
@@ -16,7 +17,9 @@ from mezzotint.types import Labels
 RANGE = (0.05, 20.0)
 """Temperatures that are looked at."""
 THRESHOLDS, QUANTILES = 32, 200
-"""Of the tables that are kept: probabilities to answer from, and steps of the energies."""
+"""Of the tables that are kept: probabilities to answer from, and steps of the distances."""
+KNOWN, NEAREST = 2000, 10
+"""Training pictures whose features are kept, and how many of them are near what is not strange."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +35,8 @@ class Calibration:
     """Pictures whose likeliest class has at least that probability."""
     right: tuple[int, ...] = ()
     """Those of them that are named rightly."""
-    energies: tuple[float, ...] = ()
-    """Quantiles of `energy`, from the least to the greatest."""
+    distances: tuple[float, ...] = ()
+    """Quantiles of `distance` from the known pictures, from the least to the greatest; empty where none are known."""
 
     def threshold(self, precision: float) -> float | None:
         """The least probability from which on answers are right with at least this precision, or None.
@@ -52,14 +55,19 @@ class Calibration:
         tail = TAIL / max(1, len(self.tops))
         return [_least_share(right, kept, tail) for right, kept in zip(self.right, self.kept, strict=True)]
 
-    def strangeness(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-        """The share of validation pictures that are less strange than each picture, in [0, 1], by `energy`."""
-        places = np.interp(energy(logits).cpu().numpy(), self.energies, np.linspace(1, 0, len(self.energies)))
+    def strangeness(self, distances: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """The share of validation pictures that are nearer to what is known, in [0, 1], for each `distance`."""
+        places = np.interp(distances.cpu().numpy(), self.distances, np.linspace(0, 1, len(self.distances)))
         return torch.from_numpy(places)
 
 
-def fit(logits: Float[Tensor, "n k"], labels: Labels, split: str = "validation") -> Calibration:
-    """The calibration by held-out pictures; `logits` are those of the temperature 1."""
+def fit(
+    logits: Float[Tensor, "n k"],
+    labels: Labels,
+    split: str = "validation",
+    distances: Float[Tensor, " n"] | None = None,
+) -> Calibration:
+    """The calibration by held-out pictures: their logits at the temperature 1, and `distance` from the known."""
     logits, labels = logits.detach().cpu().double(), labels.cpu()
     t = temperature(logits, labels)
     top, said = (logits / t).softmax(1).max(1)
@@ -68,7 +76,8 @@ def fit(logits: Float[Tensor, "n k"], labels: Labels, split: str = "validation")
     at = np.unique(np.linspace(0, len(top) - 1, min(THRESHOLDS, len(top))).round().astype(int))
     at = np.unique(np.searchsorted(top.numpy(), top.numpy()[at], side="left"))  # ties are kept together
     good = right.flip(0).cumsum(0).flip(0)
-    energies = np.quantile(energy(logits / t).numpy(), np.linspace(0, 1, QUANTILES + 1))
+    steps = np.linspace(0, 1, QUANTILES + 1)
+    quantiles = () if distances is None else np.quantile(distances.cpu().double().numpy(), steps)
     return Calibration(
         temperature=t,
         pictures=len(labels),
@@ -76,7 +85,7 @@ def fit(logits: Float[Tensor, "n k"], labels: Labels, split: str = "validation")
         tops=tuple(float(top[i]) for i in at),
         kept=tuple(len(top) - int(i) for i in at),
         right=tuple(int(good[i]) for i in at),
-        energies=tuple(map(float, energies)),
+        distances=tuple(map(float, quantiles)),
     )
 
 
@@ -97,9 +106,15 @@ def temperature(logits: Float[Tensor, "n k"], labels: Labels) -> float:
     return math.exp(float(found.x))
 
 
-def energy(logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-    """Logsumexp of the logits: high for what looks like the training pictures (Liu et al. 2020, eq. 4, negated)."""
-    return logits.double().logsumexp(1)
+def directions(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Features of length 1, at half precision: what is kept of known pictures."""
+    return F.normalize(features.float(), dim=1).half()
+
+
+def distance(features: Float[Tensor, "n d"], known: Float[Tensor, "m d"]) -> Float[Tensor, " n"]:
+    """From each picture to the tenth nearest of the known ones, by the cosine (Sun et al. 2022), in [0, 2]."""
+    likeness = F.normalize(features.float(), dim=1) @ known.float().T
+    return 1 - likeness.topk(min(NEAREST, len(known)), dim=1).values[:, -1]
 
 
 def _least_share(successes: int, n: int, tail: float) -> float:

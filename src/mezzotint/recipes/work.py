@@ -1,6 +1,7 @@
 """How much work a network is, and how much of it a budget affords."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -36,7 +37,8 @@ def work(config: Builds, spec: DataSpec) -> int:
         total += module.weight[0].numel() * output.numel()
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        network = config.build(spec).eval()
+        # Without classes there would be no head; that such data cannot be learned is for the method to say.
+        network = config.build(replace(spec, classes=spec.classes or ("any",))).eval()
         for module in _weighing(network.modules()):
             module.register_forward_hook(count)
         network(torch.zeros(1, *spec.shape))

@@ -7,6 +7,7 @@ measures, saves. All randomness is keyed by (seed, pictures seen), so a resumed 
 import copy
 import json
 import math
+import shutil
 import statistics
 import threading
 import time
@@ -138,7 +139,7 @@ class Training:
         looks = not isinstance(self.state.method, (Denoises, Forecasts))
         looked_at = len(self.dataset.splits["test"]) if looks else 0
         if isinstance(self.state.method, Classifies):
-            looked_at += len(self.dataset.splits["validation"])  # for the calibration
+            looked_at += 2 * len(self.dataset.splits["validation"])  # for the calibration
         return statistics.median(self.state.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
@@ -230,6 +231,8 @@ class Training:
             if done or (time.monotonic() - saved > self.recipe.checkpoint_seconds and self.state.refused == 0):
                 self.save()
                 saved = time.monotonic()
+        if self.finished:
+            shutil.rmtree(self.run.healthy, ignore_errors=True)  # nothing will go back to it
 
     def _lasting(self) -> list[Phase]:
         """The phases of this part of the run."""
