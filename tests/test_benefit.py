@@ -33,6 +33,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cas, "BATCH", 32)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_real_pictures_help_and_noise_does_not(digits: Dataset, make_recipe: Any) -> None:
     spare = digits.splits["train"][-800:]

@@ -70,6 +70,7 @@ def test_only_pictures_of_the_asked_class_are_kept():
     assert (means[sure.labels == 1] > 150).all()
     assert (sure.seeds % 3 != 0).all()
     assert (sure.certainties >= 0.9).all()
+    assert all(59 <= tried <= 61 for tried in sure.tried.values()), "each third seed draws another class"
 
 
 def test_a_seed_draws_the_picture_again_and_classes_take_turns_in_them():

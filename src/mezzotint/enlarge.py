@@ -82,6 +82,8 @@ def _of_class(
         images, seeds = np.concatenate([images, drawn[good]]), np.concatenate([seeds, numbers[good]])
         sure, tried = np.concatenate([sure, certain[good]]), tried + count
     kept = min(per_class, len(images))
+    if kept == per_class:
+        tried = int(seeds[kept - 1] - first) // step + 1  # what was drawn after the last one needed was not looked for
     return images[:kept], np.full(kept, label, np.int64), seeds[:kept], sure[:kept], tried
 
 

@@ -250,6 +250,25 @@ def test_augment_writes_a_labelled_folder(say: Say, models: Path, home: Path) ->
     assert not (home / "other").exists()
 
 
+def test_augment_judges_what_it_drew(say: Say, models: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mezzotint import benefit, cas
+
+    monkeypatch.setattr(benefit, "SEEN", 64)
+    monkeypatch.setattr(cas, "BATCH", 32)
+    words = ["augment", models / "gan", "--per-class", "3", "--out", "more", "--judge", "--shots", "2", "3"]
+    done = say(*words, "--seeds", "2", "--retrain", "32")
+    assert "3 a class, seed 1, real + drawn from them, classic: accuracy" in done.stdout
+    assert "no difference seen" in done.stdout or "helped" in done.stdout or "hurt" in done.stdout
+    assert "the generator was trained on" in done.stdout
+    found = json.loads((home / "more" / "benefit.json").read_text())
+    assert set(found["accuracy"]) == {"2", "3"}
+    assert len(found["comparisons"]) == 2 * 5
+    assert found["protocol"]["seen_by_generator"] == found["protocol"]["data_digest"]
+    page = (home / "more" / "benefit.html").read_text()
+    assert "Recall by class" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
 def test_classify_prints_a_table_or_json(say: Say, models: Path, digit_files: tuple[Path, Path]) -> None:
     table = say("classify", models / "cnn", "one.png", "two.png").stdout
     assert len(table.splitlines()) == 2

@@ -37,7 +37,7 @@ def folder(home: Path) -> Path:
 
 def test_from_annotations_to_found_boxes(say: Say, home: Path, folder: Path) -> None:
     done = say("train", "detector", folder, "--size", 32, "--images", 160, "--out", "run", *SMALL)
-    assert "note: 1 boxes outside of their picture were left out (the first: 0.png)" in done.stderr
+    assert "note: boxes outside of their picture were left out: 1 (the first: 0.png)" in done.stderr
     assert "average precision 50" in done.stdout
     assert "next      mezzotint detect run picture.png" in done.stdout
     assert (home / "run" / "samples" / "boxes.png").is_file()

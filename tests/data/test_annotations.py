@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mezzotint.data import annotations
 from mezzotint.data import dataset as sets
 from mezzotint.data.check import check
 from mezzotint.data.dataset import Dataset
@@ -113,7 +114,7 @@ def test_a_few_boxes_over_the_edge_are_no_corners(place, read):
     write_coco(place, coco([(0, 90, [30, 30, 35, 35]), *[(1, 3, [i, 2, 6, 6]) for i in range(9)]]))
     data = read(place)
     assert boxes_of(data)[0] == [[1, 30, 30, 40, 40, 0]]
-    assert [s.split(" (")[0] for s in data.remarks] == ["1 boxes that reach out of their picture were cut"]
+    assert data.remarks == ("boxes that reach out of their picture were cut: 1 (the first: images/0.jpg)",)
 
 
 def test_what_is_odd_is_told_in_a_sentence_each(place, read):
@@ -143,8 +144,8 @@ def test_what_is_odd_is_told_in_a_sentence_each(place, read):
         "no box of four numbers",
         "are no numbers",
         "of pictures that are not there",
-        "an annotation names are not there (the first: gone.jpg)",
-        "in no annotation and were left out (the first: images/unknown.jpg)",
+        "an annotation names are not there: 1 (the first: gone.jpg)",
+        "in no annotation and were left out: 1 (the first: images/unknown.jpg)",
     ):
         assert words in told
     assert len(data.remarks) == 9
@@ -313,7 +314,7 @@ def test_voc_counts_pixels_from_one(place, read):
     data = read(place)
     assert data.things == ("cat", "dog")
     assert boxes_of(data) == [[[1, 4, 6, 14, 26, 0], [0, 0, 0, 40, 40, 1]], []]
-    assert data.remarks == ("2 pictures are in no annotation and were left out (the first: images/2.jpg)",)
+    assert data.remarks == ("pictures are in no annotation and were left out: 2 (the first: images/2.jpg)",)
 
 
 def test_voc_that_counts_from_zero(place, read):
@@ -342,3 +343,18 @@ def test_voc_splits(place, read):
         "validation": [2],
         "test": [3],
     }
+
+
+@pytest.mark.parametrize(
+    ("file", "split"),
+    [
+        ("annotations/instances_train2017.json", "train"),
+        ("valid/_annotations.coco.json", "validation"),
+        ("latest.json", ""),
+        ("latest_test.json", "test"),
+        ("images/val/a.jpg", "validation"),
+        ("train.jpg", ""),
+    ],
+)
+def test_splits_are_told_by_folders_and_by_words_in_the_names_of_files(file, split):
+    assert annotations._split_of(file) == split

@@ -34,10 +34,10 @@ def small(digits: Dataset) -> Dataset:
     stamps = scenes.glyphs(np.asarray(digits.images[:200]), 0)
     assert digits.labels is not None
     parts = Parts(stamps, digits.labels[:200], photographs)
-    images, found = scenes.compose(parts, 56, 0, 32, (10, 16))
+    images, found = zip(*scenes.compose(parts, 56, 0, 32, (10, 16)), strict=True)
     splits = {"train": np.arange(40), "validation": np.arange(40, 48), "test": np.arange(48, 56)}
     targets = {"boxes": boxes.padded(found)}
-    return Dataset("small", images, None, (), splits, "0" * 64, targets=targets, things=digits.classes)
+    return Dataset("small", np.stack(images), None, (), splits, "0" * 64, targets=targets, things=digits.classes)
 
 
 @pytest.fixture

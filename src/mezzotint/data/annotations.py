@@ -102,8 +102,9 @@ def _rows(boxes: Sequence[Sequence[float]]) -> Rows:
 def _split_of(path: str) -> str:
     """The split that a folder or the file's own name tells (train, val …), or nothing."""
     words = [SPLIT_FOLDERS.get(part.lower(), "") for part in path.split("/")[:-1]]
-    found = re.search(r"train|val|test", PurePosixPath(path).stem.lower()) if path.endswith(".json") else None
-    return next((w for w in words if w), SPLIT_FOLDERS[found[0]] if found else "")
+    stem = PurePosixPath(path).stem.lower() if path.endswith(".json") else ""
+    found = re.search(r"(?<![a-z])(train|val|test)", stem)
+    return next((w for w in words if w), SPLIT_FOLDERS[found[1]] if found else "")
 
 
 # COCO.

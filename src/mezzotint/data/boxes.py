@@ -23,14 +23,14 @@ class Oddities:
     found: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
 
     def add(self, what: str, where: str, count: int = 1) -> None:
-        """Note `count` boxes or pictures of which `what` can be said, as in `3 boxes without area were left out`."""
+        """Note `count` boxes or pictures of which `what` can be said, as in `boxes without area were left out`."""
         if count:
             before, first = self.found.get(what, (0, where))
             self.found[what] = before + count, first
 
     def sentences(self) -> tuple[str, ...]:
         """One a kind."""
-        return tuple(f"{count} {what} (the first: {where})" for what, (count, where) in self.found.items())
+        return tuple(f"{what}: {count} (the first: {where})" for what, (count, where) in self.found.items())
 
 
 def sound(boxes: Rows, width: int, height: int, odd: Oddities, where: str) -> Rows:

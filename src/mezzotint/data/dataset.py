@@ -184,9 +184,9 @@ def _dataset(name: str, stored: cache.Entry) -> Dataset:
         splits,
         _digest(stored),
         skipped,
-        {k.removeprefix(TARGET): values for k, values in stored.arrays.items() if k.startswith(TARGET)},
-        tuple(facts.get("things", ())),
-        tuple(facts.get("remarks", ())),
+        targets={k.removeprefix(TARGET): values for k, values in stored.arrays.items() if k.startswith(TARGET)},
+        things=tuple(facts.get("things", ())),
+        remarks=tuple(facts.get("remarks", ())),
     )
 
 

@@ -1,7 +1,7 @@
 """Scenes for detectors: small pictures composed on photographs, with boxes that are right by construction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ ATTEMPTS = 20
 """At finding a place for a thing before it is left out."""
 LONGEST = 512
 """Short side that large photographs are brought to before pieces of them are taken."""
-EMOJI = {"face": "face-", "flag": "country-flag", "clock": "time", "animal": "animal-"}
+EMOJI = {"face": "face-", "flag": "country-flag", "clock": "time", "heart": "heart"}
 """Things by the subcategories of emoji that begin so."""
 
 
@@ -40,17 +40,12 @@ class Parts:
     """h × w × 3."""
 
 
-def compose(parts: Parts, count: int, seed: int, side: int, sizes: tuple[int, int]) -> tuple[Pixels, tuple[Rows, ...]]:
-    """`count` scenes of side × side × 3 with their boxes; longer sides of things are from `sizes[0]` to `sizes[1]`.
+def compose(parts: Parts, count: int, seed: int, side: int, sizes: tuple[int, int]) -> Iterator[tuple[Pixels, Rows]]:
+    """`count` scenes of side × side × 3, each with its boxes; longer sides of things are from sizes[0] to sizes[1].
 
     Scene i is decided by (seed, i) and the parts alone.
     """
-    images = np.zeros((count, side, side, 3), np.uint8)
-    found: list[Rows] = []
-    for i in range(count):
-        images[i], boxes = _scene(np.random.default_rng([seed, i]), parts, side, sizes)
-        found.append(boxes)
-    return images, tuple(found)
+    return (_scene(np.random.default_rng([seed, i]), parts, side, sizes) for i in range(count))
 
 
 def _scene(rng: np.random.Generator, parts: Parts, side: int, sizes: tuple[int, int]) -> tuple[Pixels, Rows]:
@@ -174,10 +169,11 @@ def sets(
     parts: Sequence[Parts], counts: Sequence[int], things: tuple[str, ...], side: int, sizes: tuple[int, int]
 ) -> Arrays:
     """Training, validation and test scenes as one data set; `parts` and `counts` of each split."""
-    made = [
-        compose(part, count, seed, side, sizes) for seed, (part, count) in enumerate(zip(parts, counts, strict=True))
-    ]
-    images = np.concatenate([images for images, _ in made])
-    boxes = tuple(rows for _, found in made for rows in found)
+    images = np.zeros((sum(counts), side, side, 3), np.uint8)
+    boxes: list[Rows] = []
+    for seed, (part, count) in enumerate(zip(parts, counts, strict=True)):
+        for scene, rows in compose(part, count, seed, side, sizes):
+            images[len(boxes)] = scene
+            boxes.append(rows)
     given = np.repeat(["train", "validation", "test"], counts)
-    return Arrays(images, None, (), given, boxes, things)
+    return Arrays(images, None, (), given, tuple(boxes), things)

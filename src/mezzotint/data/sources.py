@@ -175,7 +175,7 @@ def _read_scenes(fashion: ArraySource, emoji: Path, behind: Path) -> Arrays:
         stamps = scenes.glyphs(garments.images[g], seed) + [drawn[i][2] for i in e]
         kinds = np.concatenate([garments.labels[g], [things.index(drawn[i][0]) for i in e]])
         parts.append(scenes.Parts(stamps, kinds, [photographs[i] for i in p]))
-    return scenes.sets(parts, (10_000, 500, 1_000), things, 96, (20, 44))
+    return scenes.sets(parts, (16_000, 500, 1_000), things, 96, (28, 48))
 
 
 NAMED: dict[str, Callable[[Path], ArraySource]] = {
