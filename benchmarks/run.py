@@ -15,6 +15,19 @@ RULER = RUNS / "cnn-10" / "cnn-0"
 MINUTES = {"cnn-classic": 1, "dcgan": 5, "dcgan-tutorial": 3, "flow": 4, "gan-mlp": 3}
 MINUTES |= {"vae": 3, "vae-dense": 1, "vicreg": 5}
 """What the README's pictures are made with."""
+PLAIN = (
+    "method.network.width=48",
+    "method.conditional=false",
+    "method.drawing.solver=heun",
+    "method.drawing.guidance=1.0",
+)
+PLAIN += (
+    "optimizers.network.name=adam",
+    "optimizers.network.lr=1e-3",
+    "optimizers.network.schedule=constant",
+    "batch=128",
+)
+"""A flow as it is first written down: what `flow` has to beat."""
 
 
 def main() -> None:
@@ -30,20 +43,30 @@ def main() -> None:
     league("cnn", [1, 3, 10], seeds=3)
     for recipe, minutes in MINUTES.items():
         league(recipe, [minutes], seeds=1, features=RULER)
+    league("flow", [4], seeds=1, features=RULER, name="flow-plain", settings=PLAIN)
     rulers = [f"vicreg={RUNS / 'vicreg-5' / 'vicreg-0'}", f"cnn={RULER}"]
     script("neighbors.py", *rulers, "--out", str(RESULTS / "neighbors.json"))
     script("tables.py")
 
 
-def league(recipe: str, budgets: list[int], seeds: int, features: Path | None = None) -> None:
-    """What a recipe reaches within minutes of wall-clock, start-up and measuring included: quality-RECIPE.jsonl."""
-    rows = ""
+def league(
+    recipe: str,
+    budgets: list[int],
+    seeds: int,
+    features: Path | None = None,
+    name: str = "",
+    settings: tuple[str, ...] = (),
+) -> None:
+    """What a recipe reaches within minutes of wall-clock, start-up and measuring included: quality-NAME.jsonl."""
+    rows, name = "", name or recipe
     for minutes in budgets:
-        out = RUNS / f"{recipe}-{minutes}"
+        out = RUNS / f"{name}-{minutes}"
         command = ["arena", "fashion-mnist", "--recipes", recipe, "--minutes", str(minutes), "--seeds", str(seeds)]
-        part("-m", "mezzotint", *command, "--out", str(out), *(["--features", str(features)] if features else []))
+        ruler = ["--features", str(features)] if features else []
+        changes = [word for setting in settings for word in ("--set", setting)]
+        part("-m", "mezzotint", *command, "--out", str(out), *ruler, *changes)
         rows += (out / "league.jsonl").read_text() if (out / "league.jsonl").exists() else ""
-    (RESULTS / f"quality-{recipe}.jsonl").write_text(rows)
+    (RESULTS / f"quality-{name}.jsonl").write_text(rows)
 
 
 def script(name: str, *options: str) -> None:

@@ -95,7 +95,9 @@ def drawing(rows: list[dict[str, Any]]) -> list[str]:
         "| recipe | data | minutes | Fréchet distance | floor | precision | recall | bits/dim | features | drawn |"
     ]
     lines += ["|---|---|---|---|---|---|---|---|---|---|"]
-    for (recipe, data, minutes, _), trained in sorted(found.items(), key=lambda pair: pair[0][:3]):
+    changed = sorted({settings for _, _, _, settings in found if settings})
+    for (recipe, data, minutes, settings), trained in sorted(found.items()):
+        recipe += f" ({letter(changed, settings)})" if settings else ""
         protocol = trained[0]["protocol"]
         bits = f"{median(trained, 'bits_per_dimension'):.3f}" if "bits_per_dimension" in trained[0]["scores"] else ""
         lines.append(
@@ -104,8 +106,14 @@ def drawing(rows: list[dict[str, Any]]) -> list[str]:
             f"| {median(trained, 'recall'):.2f} | {bits} "
             f"| {protocol['extractor']['name']} `{protocol['extractor']['digest'][:8]}` | {protocol['drawn']} |"
         )
-    note = "Bits per dimension of `vae-dense` are of a Bernoulli likelihood: not comparable with the others."
-    return [*lines, "", note, ""]
+    lines += ["", "Bits per dimension of `vae-dense` are of a Bernoulli likelihood: not comparable with the others."]
+    lines += [f"\n({letter(changed, settings)}): with `{'`, `'.join(settings)}`." for settings in changed]
+    return [*lines, ""]
+
+
+def letter(changed: list[tuple[str, ...]], settings: tuple[str, ...]) -> str:
+    """What stands for changed settings in a table."""
+    return "abcdefghijklmnopqrstuvwxyz"[changed.index(settings)]
 
 
 def throughput() -> list[str]:

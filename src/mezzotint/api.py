@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mezzotint import cas, catalog, drawing, measure, page, scorecard, snapshot
 from mezzotint.audit import AuditCard
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
+from mezzotint.data.loader import spread
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.model import extractor, load
@@ -251,6 +254,40 @@ def remeasure(
         card = cas.added(card, shown, dataset, seed)
     write_card(run, card)
     page.write(run, card, dataset, drawing.telling_sheets(model.method, dataset, card))
+    return card
+
+
+def judge_pictures(
+    folder: str | os.PathLike[str],
+    source: str,
+    *,
+    split: str | None = None,
+    features: str | os.PathLike[str] | None = None,
+    count: int = 10_000,
+    size: int | None = None,
+    channels: int | None = None,
+) -> ScoreCard:
+    """Score pictures that another program drew against real ones, as a run's are scored; writes score.json beside them.
+
+    `count` bounds the pictures of each side; those drawn are brought to the shape of the real ones. Where they lie in
+    folders of the real classes they are judged by class as well. Raises UserError for
+    what a user can mend.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise UserError(f"{place} is neither a run nor a folder of pictures")
+    real = data.load(source, size=size, channels=channels)
+    if real.spec.height != real.spec.width:
+        raise UserError("drawn pictures are compared with square ones: give --size")
+    given = data.load(place, size=real.spec.height, channels=real.spec.channels)
+    rows = spread(len(given.images), min(count, len(given.images)))
+    told = given.labels if given.classes == real.classes else None
+    labels = None if told is None else torch.from_numpy(told[rows])
+    shown = drawing.Drawn(given.images[rows], labels)
+    ruler = extractor(features, real.spec) if features else None
+    card = measure.judge(shown, real, split=split or _judging(real), extractor=ruler, weights=given.digest)
+    card = cas.added(card, shown, real)
+    write_whole(place / "score.json", card.to_json())
     return card
 
 

@@ -196,7 +196,8 @@ def _drawing_speed(method: Method) -> float | None:
     assert isinstance(method, Method)
     classes = getattr(method, "classes", 0)
     labels = torch.arange(SEVERAL) % classes if classes else None
-    drawing.draw(method, range(drawing.CHUNK), None if labels is None else labels[: drawing.CHUNK])
+    first = drawing.DRAWN_AT_ONCE
+    drawing.draw(method, range(first), None if labels is None else labels[:first])
     begun = time.monotonic()
     drawing.draw(method, range(SEVERAL), labels)
     return round(SEVERAL / (time.monotonic() - begun), 1)

@@ -17,7 +17,10 @@ from mezzotint.scorecard import ScoreCard
 from mezzotint.types import Encodes, Generates, Images, Labels
 
 CHUNK = 50
-"""Pictures per pass. Drawing always fills it, so that a picture does not depend on how many were asked for."""
+"""Pictures that are looked at in one pass."""
+
+DRAWN_AT_ONCE = 100
+"""Drawing always fills its passes, so that a picture does not depend on how many were asked for."""
 
 
 @contextmanager
@@ -41,10 +44,10 @@ def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> 
         raise UserError("this model does not draw pictures; train a generator (dcgan, vae)")
     parts: list[Tensor] = []
     with using(method):
-        for first in range(0, len(seeds), CHUNK):
-            some = list(seeds[first : first + CHUNK])
-            given = None if labels is None else labels[first : first + CHUNK]
-            filler = CHUNK - len(some)
+        for first in range(0, len(seeds), DRAWN_AT_ONCE):
+            some = list(seeds[first : first + DRAWN_AT_ONCE])
+            given = None if labels is None else labels[first : first + DRAWN_AT_ONCE]
+            filler = DRAWN_AT_ONCE - len(some)
             if given is not None:
                 given = torch.cat([given, given.new_zeros(filler)]).to(device_of(method))
             parts.append(method.generate(some + [0] * filler, given)[: len(some)].float().cpu())

@@ -142,6 +142,10 @@ class _Card:
     mistakes: tuple[dict[str, Any], ...] = ()
     answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
+    def finished(self) -> ScoreCard:
+        """The card that is written."""
+        return ScoreCard(self.protocol, self.scores, self.confusion, tuple(self.notes), self.mistakes, self.answers)
+
 
 def measure(
     method: Method,
@@ -163,20 +167,7 @@ def measure(
     for what takes long as well: the spatial distance (Nash et al. 2021), for which all pictures are looked at again,
     and the density of a few pictures under a method that flows back.
     """
-    if len(dataset.splits.get(split, ())) == 0:
-        raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
-    protocol = {
-        "data": dataset.name,
-        "data_digest": dataset.digest,
-        "split": split,
-        "pictures": len(dataset.splits[split]),
-        "shape": list(dataset.spec.shape),
-        "seed": seed,
-        "weights": weights,
-        "precision": "fp32 network, fp64 scores",
-        "measures": MEASURES,
-    }
-    card = _Card(protocol)
+    card = _begun(dataset, split, seed, weights)
     with using(method):
         if isinstance(method, Classifies):
             _recognition(method, dataset, split, card)
@@ -190,8 +181,40 @@ def measure(
             _density(method, dataset, split, seed, card)
     if isinstance(method, Generates):
         shown = shown or drawn_like(method, dataset, split, count, seed)
-        _generation(method, dataset, shown, extractor or random_filters(dataset.spec), thorough, card)
-    return ScoreCard(card.protocol, card.scores, card.confusion, tuple(card.notes), card.mistakes, card.answers)
+        card.protocol |= _way_of_drawing(method)
+        _generation(shown, dataset, extractor or random_filters(dataset.spec), device_of(method), thorough, card)
+    return card.finished()
+
+
+def judge(
+    shown: Drawn, dataset: Dataset, *, split: str = "test", extractor: Extractor | None = None, weights: str = ""
+) -> ScoreCard:
+    """The distances of pictures that were drawn elsewhere from a split of the data, as `measure` takes them.
+
+    `weights` names the pictures in the protocol.
+    """
+    card = _begun(dataset, split, 0, weights)
+    _generation(shown, dataset, extractor or random_filters(dataset.spec), torch.device("cpu"), True, card)
+    return card.finished()
+
+
+def _begun(dataset: Dataset, split: str, seed: int, weights: str) -> _Card:
+    """A card without scores; raises UserError where there is nothing to measure on."""
+    if len(dataset.splits.get(split, ())) == 0:
+        raise UserError(f"the data have no pictures in the split {split!r}: it can be train, validation or test")
+    return _Card(
+        {
+            "data": dataset.name,
+            "data_digest": dataset.digest,
+            "split": split,
+            "pictures": len(dataset.splits[split]),
+            "shape": list(dataset.spec.shape),
+            "seed": seed,
+            "weights": weights,
+            "precision": "fp32 network, fp64 scores",
+            "measures": MEASURES,
+        }
+    )
 
 
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
@@ -295,11 +318,11 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
 
 
 def _generation(
-    method: Method, dataset: Dataset, shown: Drawn, extractor: Extractor, thorough: bool, card: _Card
+    shown: Drawn, dataset: Dataset, extractor: Extractor, device: torch.device, thorough: bool, card: _Card
 ) -> None:
     """Distances between drawn and real pictures, with the distance of real from real as the floor."""
     card.protocol["extractor"] = {"name": extractor.name, "digest": extractor.digest, "resize": extractor.resize}
-    device, split, asked = device_of(method), card.protocol["split"], shown.labels
+    split, asked = card.protocol["split"], shown.labels
     other = "train" if split != "train" else "validation"
 
     def seen(look: Callable[[Images], Tensor]) -> tuple[_Set, _Set, _Set]:
@@ -317,7 +340,6 @@ def _generation(
         "quantization": QUANTIZATION,
         "neighbors": NEIGHBORS,
         "classes_drawn": "none asked for" if asked is None else f"as in {split}",
-        **_way_of_drawing(method),
     }
     _distances("", "distance from real to drawn pictures", real, fake, card)
     _distances("_floor", "floor", real, floor, card)

@@ -293,6 +293,28 @@ def test_measure_in_the_features_of_a_weight_file(say: Say, models: Path, home: 
     assert "nowhere is neither" in sentence(say("measure", "gan", "--features", "nowhere", code=2))
 
 
+def test_measure_pictures_that_came_from_elsewhere(say: Say, models: Path, home: Path) -> None:
+    """Training pictures given as drawn ones stand exactly as far from the test split as the floor does."""
+    from mezzotint.data import dataset as data
+    from mezzotint.data.loader import spread
+
+    digits = data.load("digits")
+    rows = digits.splits["train"]
+    for row in rows[spread(len(rows), 150)]:
+        folder = home / "drawn" / digits.classes[digits.labels[row]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.images[row, :, :, 0]).save(folder / f"{row}.png")
+    done = say("measure", "drawn", "--data", "digits", "--features", models / "cnn")
+    card = json.loads((home / "drawn" / "score.json").read_text())
+    assert "cnn-classic" in card["protocol"]["extractor"]["name"]
+    assert card["protocol"]["classes_drawn"] == "as in test"
+    for name in ("frechet", "kid", "precision", "recall", "classification_accuracy_score"):
+        assert name.replace("_", " ") in done.stdout
+        at_least = 0.15 if name.startswith("classification") else 1e-6
+        assert card["scores"][name]["value"] == pytest.approx(card["scores"][f"{name}_floor"]["value"], abs=at_least)
+    assert "nowhere is neither a run" in sentence(say("measure", "nowhere", "--data", "digits", code=2))
+
+
 def test_validity_tells_what_an_extractor_sees(say: Say, models: Path, home: Path) -> None:
     told = say("validity", models / "cnn", "digits", "--count", 60, "--out", "deep/cnn").stdout
     for word in ("blur", "noise", "shift", "dropped modes (share of the classes)", "grows", "cnn-classic", "are few"):

@@ -24,12 +24,12 @@ def measure(
     count: int = 10_000,
     seed: int = 0,
 ) -> None:
-    """Score the model of RUN and write score.json into it.
+    """Score the model of RUN, or pictures that another program drew, and write score.json into the folder.
 
     Parameters
     ----------
     run:
-        A run's folder.
+        A run's folder, or a folder of drawn pictures, which are compared with those of --data.
     data:
         Other pictures than those it was trained on.
     split:
@@ -44,7 +44,10 @@ def measure(
     """
     from mezzotint import api
 
-    card = api.remeasure(run, source=data, split=split, features=features, count=count, seed=seed)
+    if data is None or (run / "run.json").is_file():
+        card = api.remeasure(run, source=data, split=split, features=features, count=count, seed=seed)
+    else:
+        card = api.judge_pictures(run, data, split=split, features=features, count=count)
     _print(card)
     print(f"written to {run / 'score.json'}")
 
