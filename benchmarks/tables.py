@@ -270,6 +270,8 @@ def headline(trained: list[dict[str, Any]]) -> str:
         return f"test accuracy {median(trained, 'accuracy'):.2%} ({seeds})"
     if "neighbor_accuracy" in trained[0]["scores"]:
         return f"accuracy of nearest neighbors {median(trained, 'neighbor_accuracy'):.2%} ({seeds})"
+    if "mse_frame" in trained[0]["scores"]:
+        return f"squared error a frame {median(trained, 'mse_frame'):.1f} on moving-fashion ({seeds})"
     floor = median(trained, "frechet_floor")
     return f"Fréchet distance {median(trained, 'frechet'):.1f} in features of a cnn (floor {floor:.1f}; {seeds})"
 

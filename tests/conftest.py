@@ -112,14 +112,43 @@ STEADY = {"device": "cpu", "precision": "fp32", "channels_last": False, "threads
 
 
 @pytest.fixture(scope="session")
-def digits(cache_folder: Path) -> Any:
+def still(cache_folder: Path) -> Any:
     from mezzotint.data import dataset
 
     return dataset.load("digits", cache_folder=cache_folder)
 
 
 @pytest.fixture(scope="session")
-def make_recipe(digits: Any) -> Callable[..., Any]:
+def digits(still: Any) -> Any:
+    return still
+
+
+@pytest.fixture(scope="session")
+def moving(cache_folder: Path) -> Any:
+    """Clips of six frames of 16×16 pixels."""
+    from mezzotint.data import clips
+
+    return clips.load("moving-digits", frames=6, cache_folder=cache_folder)
+
+
+NARROW = {
+    "convlstm-vae": ("method.network.core.width=8", "method.network.core.patch=2"),
+    "simvp": ("method.network.width=8", "method.network.hidden=16", "method.network.blocks=1"),
+}
+"""Settings that keep the networks for clips small; those of the others are the last line's."""
+NARROW_CELLS = ("method.network.width=8", "method.network.patch=2")
+
+
+@pytest.fixture
+def data_of(digits: Any, moving: Any) -> Callable[[str], Any]:
+    """What a recipe learns from."""
+    from mezzotint import catalog
+
+    return lambda name: moving if catalog.entry(name).clips else digits
+
+
+@pytest.fixture(scope="session")
+def make_recipe(still: Any, moving: Any) -> Callable[..., Any]:
     """A recipe of the catalog on digits: few pictures a batch, no probe, no milestones, a budget of pictures."""
     from mezzotint import catalog
     from mezzotint.recipe import Budget, Execution
@@ -127,10 +156,11 @@ def make_recipe(digits: Any) -> Callable[..., Any]:
     def make(name: str, *settings: str, steps: int = 4, batch: int = 16, **changes: Any) -> Any:
         from mezzotint.recipe import with_setting
 
-        recipe = catalog.recipe(name, digits.spec, 1.0)
+        clips = catalog.entry(name).clips
+        recipe = catalog.recipe(name, (moving if clips else still).spec, 1.0)
         recipe = replace(recipe, batch=batch, budget=Budget(images=steps * batch), execution=Execution(**STEADY))
         recipe = replace(recipe, **{"milestones": 0, **changes})
-        for setting in settings:
+        for setting in (*(NARROW.get(name, NARROW_CELLS) if clips else ()), *settings):
             recipe = with_setting(recipe, setting, catalog.kinds())
         return recipe
 
@@ -138,16 +168,17 @@ def make_recipe(digits: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def train_in(digits: Any) -> Callable[..., Any]:
+def train_in(still: Any, moving: Any) -> Callable[..., Any]:
     """Train a recipe in a folder (a new run there, or on with the old one), for so many steps or to its end."""
     from mezzotint import catalog
     from mezzotint.training import run as runs
     from mezzotint.training.loop import Training
 
     def train(folder: Path, recipe: Any = None, steps: int | None = None, dataset: Any = None) -> Any:
-        data = dataset or digits
+        known = recipe or runs.find(folder).recipe(catalog.kinds())
+        data = dataset or (moving if catalog.entry(known.name).clips else still)
         run = runs.find(folder) if recipe is None else runs.begin(folder, recipe, data.spec, data.digest)
-        training = Training(run, recipe or run.recipe(catalog.kinds()), data, time.monotonic())
+        training = Training(run, known, data, time.monotonic())
         for _ in training.steps(threading.Event() if steps is None else StopAfter(steps)):
             pass
         return training

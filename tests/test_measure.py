@@ -82,6 +82,16 @@ def test_bounds_and_reconstructions_are_means_over_pictures(methods: dict[str, M
     )
 
 
+def test_more_codes_a_picture_tighten_the_bound(methods: dict[str, Method], digits: Dataset) -> None:
+    card = measure.measure(methods["vae"], digits, count=50, thorough=True)
+    tight, loose = card.scores["bits_per_dimension_iw"], card.scores["bits_per_dimension"]
+    assert tight.value < loose.value
+    assert tight.n == min(measure.WEIGHED, len(digits.splits["test"]))
+    assert f"{measure.CODES} codes a picture, {tight.n} pictures" in card.protocol["importance"]
+    assert card.protocol["decoder"] == "discretized logistic, a scale a channel"
+    assert "bits_per_dimension_iw" not in measure.measure(methods["vae"], digits, count=50).scores
+
+
 def test_a_perfect_forger_is_at_no_distance(digits: Dataset, methods: dict[str, Method]) -> None:
     class Forger(Method):
         """Draws the very test pictures."""

@@ -42,8 +42,9 @@ def pictures(digits: Any) -> torch.Tensor:
 def test_a_model_can_what_its_method_can(models: Models) -> None:
     assert models["cnn-classic"].abilities == ("classify",)
     assert models["vae"].abilities == ("generate", "reconstruct", "interpolate")
-    assert models["gan-mlp"].abilities == ("generate",)
-    assert models["flow"].abilities == ("generate", "go to noise and back")
+    seeds = ("go between seeds", "walk along factors", "project pictures")
+    assert models["gan-mlp"].abilities == ("generate", *seeds)
+    assert models["flow"].abilities == ("generate", "go to noise and back", "edit")
 
 
 def test_probabilities_are_probabilities(models: Models, pictures: torch.Tensor) -> None:

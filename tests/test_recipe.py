@@ -85,7 +85,7 @@ def test_a_recipe_names_no_code(make_recipe: Make) -> None:
         from_json(json.dumps(fields), catalog.kinds())
 
 
-@pytest.mark.parametrize("name", catalog.RECIPES)
+@pytest.mark.parametrize("name", sorted(set(catalog.RECIPES) - {"detector", "flow-color"}))
 def test_a_recipe_has_an_optimizer_for_each_group_and_its_own_name(name: str, digits: Any) -> None:
     for minutes in (0.5, 3.0, 60.0):
         recipe = catalog.recipe(name, digits.spec, minutes)

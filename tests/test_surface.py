@@ -10,12 +10,12 @@ import pytest
 
 import mezzotint
 from mezzotint import catalog
-from mezzotint.cli import judge, look, make, pack, use
+from mezzotint.cli import edit, enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
 
 SOURCE = Path(inspect.getfile(mezzotint)).parent
 
 FLAGS = {
-    make.train: "recipe data minutes images out size channels crop set seed resume",
+    make.train: "recipe data minutes images out size channels crop frames stride set seed start resume",
     look.recipes: "name",
     look.check: "folder size crop as_json",
     look.show: "run",
@@ -25,13 +25,30 @@ FLAGS = {
     look.board: "runs port",
     judge.compare: "runs out recompute split features count",
     judge.arena: "data recipes minutes seeds out set features count",
-    use.generate: "run count seed classes solver steps guidance out",
-    use.classify: "run pictures as_json top",
+    use.generate: "run count seed classes solver steps guidance between out",
+    recognize.classify: "run pictures as_json top precision strange out",
+    recognize.explain: "run pictures how of out",
+    recognize.labels: "data recipe minutes images folds size set seed out",
     use.reconstruct: "run pictures classes out",
     use.interpolate: "run first second steps classes out",
+    use.latent: "run pictures factors reach count steps classes seed out",
+    find.detect: "run pictures out sure ids as_json",
+    enlarge.augment: "run classes per_class out recogniser certainty seed judge data shots seeds retrain",
+    foresee.forecast: "run clip frames start futures seed out",
+    latent.encode: "run pictures classes out",
+    latent.atlas: "run data split count out",
+    latent.steer: "run pictures towards data steps strength classes out",
+    latent.arithmetic: "run plus minus classes out",
+    latent.neighbors: "run pictures data split count classes out",
+    latent.outliers: "run data count seed out",
     pack.compress: "pictures model out verify inside",
     pack.decompress: "archive names out model",
     pack.inspect: "archive as_json",
+    edit.inpaint: "run picture mask hole classes count seed out",
+    edit.outpaint: "run picture left right top bottom classes count seed out",
+    edit.vary: "run pictures strength classes count seed out",
+    edit.move: "run pictures classes to strength out",
+    edit.restore: "run pictures blur down grey classes count seed out",
 }
 
 

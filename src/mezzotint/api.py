@@ -12,13 +12,18 @@ from typing import Any
 
 import torch
 
-from mezzotint import cas, catalog, drawing, measure, page, scorecard, snapshot
+from mezzotint import cas, catalog, codec, drawing, forecasting, latent, measure, page, scorecard, snapshot, transfer
 from mezzotint.audit import AuditCard
+from mezzotint.data import clips
 from mezzotint.data import dataset as data
 from mezzotint.data.dataset import Dataset
+from mezzotint.data.decode import Pixels
 from mezzotint.data.loader import spread
+from mezzotint.data.pictures import enlarged
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
+from mezzotint.method import Method
+from mezzotint.metrics import calibration
 from mezzotint.model import extractor, load
 from mezzotint.recipe import Budget, Recipe, with_setting
 from mezzotint.scorecard import ScoreCard
@@ -26,7 +31,7 @@ from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training, stepper_for
 from mezzotint.training.memory import peak_mb
 from mezzotint.training.run import Run
-from mezzotint.types import Generates
+from mezzotint.types import Classifies, Forecasts, Generates
 
 Show = Callable[[Report], None]
 
@@ -49,9 +54,13 @@ class Asked:
     size: int | None = None
     channels: int | None = None
     crop: str = "center"
+    frames: int | None = None
+    stride: int | None = None
     settings: tuple[str, ...] = ()
     """`key=value`, as `--set` takes them."""
     seed: int = 0
+    start: Path | None = None
+    """A run to take networks and weights from."""
 
     def budget(self) -> Budget:
         """Ten minutes unless asked otherwise; raises UserError for both minutes and images, or for neither positive."""
@@ -73,17 +82,34 @@ def train(
     size: int | None = None,
     channels: int | None = None,
     crop: str = "center",
+    frames: int | None = None,
+    stride: int | None = None,
     settings: Sequence[str] = (),
     seed: int = 0,
+    start: str | Path | None = None,
     show: Show | None = None,
 ) -> Run:
-    """Train `recipe` on `source` (a named set, a folder, an .npz) and measure it; returns the run.
+    """Train `recipe` on `source` (a named set, a folder, a film, an .npz) and measure it; returns the run.
 
-    `settings` are changes to the recipe like `optimizer.lr=1e-4`. `show` is called about once a second with where the
+    `frames` and `stride` cut clips for recipes that continue them (see `data.clips.load`).
+    `settings` are changes to the recipe like `optimizer.lr=1e-4`. `start` is an earlier run whose networks are taken,
+    with their weights but for a head of other classes. `show` is called about once a second with where the
     training stands. Raises UserError for what a user can mend, Interrupted after Ctrl-C with the state on disk.
     """
     began = time.monotonic()
-    asked = Asked(minutes, images, Path(out) if out else None, size, channels, crop, tuple(settings), seed)
+    asked = Asked(
+        minutes=minutes,
+        images=images,
+        out=Path(out) if out else None,
+        size=size,
+        channels=channels,
+        crop=crop,
+        frames=frames,
+        stride=stride,
+        settings=tuple(settings),
+        seed=seed,
+        start=Path(start) if start else None,
+    )
     run, made, dataset = prepare(recipe, source, asked)
     return train_run(run, made, dataset, began, show)
 
@@ -91,9 +117,15 @@ def train(
 def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -> tuple[Run, Recipe, Dataset]:
     """The new run's folder, its recipe and the data, ready to train."""
     budget = asked.budget()
-    catalog.entry(name)  # a wrong name is said before the data are decoded
-    dataset = data.load(source, size=asked.size, channels=asked.channels, crop=asked.crop, progress=progress)
-    recipe = catalog.recipe(name, dataset.spec, budget.minutes or 10.0)
+    entry = catalog.entry(name)  # a wrong name is said before the data are decoded
+    shape: dict[str, Any] = {"size": asked.size, "channels": asked.channels, "crop": asked.crop}
+    if entry.clips:
+        dataset = clips.load(source, **shape, frames=asked.frames, stride=asked.stride, progress=progress)
+    elif asked.frames or asked.stride:
+        raise UserError(f"{name} learns from still pictures: --frames and --stride are for convlstm and its like")
+    else:
+        dataset = data.load(source, **shape, progress=progress)
+    recipe, why = catalog.chosen(name, dataset.spec, budget.minutes or 10.0)
     location = str(Path(source).expanduser().resolve()) if Path(source).expanduser().exists() else str(source)
     pictures = replace(
         recipe.data,
@@ -101,13 +133,20 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
         size=dataset.spec.height if dataset.spec.height == dataset.spec.width else None,
         channels=dataset.spec.channels,
         crop=asked.crop,
+        frames=dataset.footage.length if dataset.footage else None,
+        stride=asked.stride,
     )
     refuse_odd_seed(asked.seed, 63)
     recipe = replace(recipe, data=pictures, budget=budget, seed=asked.seed)
+    earlier = snapshot.load(asked.start, catalog.kinds()) if asked.start else None
+    if earlier:
+        recipe = transfer.with_networks_of(recipe, earlier)
     for setting in asked.settings:
         recipe = with_setting(recipe, setting, catalog.kinds())
     _try_out(recipe, dataset, changed=bool(asked.settings))
-    return runs.begin(asked.out, recipe, dataset.spec, dataset.digest), recipe, dataset
+    start = transfer.weights_for(recipe, dataset.spec, earlier) if earlier else {}
+    run = runs.begin(asked.out, recipe, dataset.spec, dataset.digest, why, start)
+    return run, run.recipe(catalog.kinds()), dataset
 
 
 def refuse_odd_seed(seed: int, bits: int = 32) -> None:
@@ -148,6 +187,9 @@ def resume(folder: str | os.PathLike[str], show: Show | None = None) -> Run:
 def load_data(recipe: Recipe, progress: Any = None) -> Dataset:
     """The data that a recipe names, in the shape that it was trained on."""
     d = recipe.data
+    if d.frames is not None:
+        shape: dict[str, Any] = {"size": d.size, "channels": d.channels, "crop": d.crop}
+        return clips.load(d.source, **shape, frames=d.frames, stride=d.stride, progress=progress)
     return data.load(d.source, size=d.size, channels=d.channels, crop=d.crop, progress=progress)
 
 
@@ -171,13 +213,32 @@ def train_run(run: Run, recipe: Recipe, dataset: Dataset, began: float, show: Sh
 def finish(run: Run, training: Training) -> ScoreCard:
     """Write the model, measure it, write what people look at."""
     method, dataset = training.trained(), training.dataset
-    snapshot.save(run.snapshot, method, training.recipe, facts_of(training), page.model_card(training.recipe, None, {}))
+    recipe = _for_sharing(training.recipe)
+    facts = {**facts_of(training), **calibration_of(method, dataset)}
+    snapshot.save(run.snapshot, method, recipe, facts, page.model_card(recipe, None, {}))
     stored = snapshot.load(run.snapshot, catalog.kinds())
-    count = training.pictures_to_draw()
-    card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
+    card, count = scores_of(run), training.pictures_to_draw()
+    if card is None or card.protocol["weights"] != stored.digest:
+        # Else these very weights were measured before, perhaps with more care than this.
+        card = measure.measure(stored.method, dataset, split=_judging(dataset), count=count, weights=stored.digest)
     write_card(run, card)
-    page.write(run, card, dataset, drawing.telling_sheets(stored.method, dataset, card))
+    page.write(run, card, dataset, _sheets(stored.method, dataset, card))
     return card
+
+
+def _for_sharing(recipe: Recipe) -> Recipe:
+    """The recipe without the way to the pictures on this machine: a model folder is given to others."""
+    if not Path(recipe.data.source).is_absolute():
+        return recipe
+    return replace(recipe, data=replace(recipe.data, source=Path(recipe.data.source).name))
+
+
+def _sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, Pixels]:
+    """What shows best how good a method is."""
+    if isinstance(method, Forecasts):
+        strips = forecasting.film_strips(method, dataset, card.protocol["split"])
+        return {"forecasts": enlarged(strips, 480)}
+    return latent.telling_sheets(method, dataset, card)
 
 
 def _judging(dataset: Dataset) -> str:
@@ -195,7 +256,18 @@ def facts_of(training: Training) -> dict[str, Any]:
         "seconds": round(training.state.seconds, 1),
         "peak_mb": peak_mb(),
         "execution": vars(training.execution),
+        "rolled_back_for": training.state.troubles,
     }
+
+
+def calibration_of(method: Method, dataset: Dataset) -> dict[str, Any]:
+    """What a model card says of probabilities: nothing for a method that does not recognise, or without held-out data.
+
+    Fitted on validation pictures, on no others: those of the test split judge.
+    """
+    if not isinstance(method, Classifies) or len(dataset.splits["validation"]) < measure.FEWEST:
+        return {}
+    return {"calibration": codec.encode(calibration.fit(*measure.answers(method, dataset, "validation")))}
 
 
 def write_card(run: Run, card: ScoreCard) -> None:
@@ -240,7 +312,7 @@ def remeasure(
         raise UserError(f"the number of pictures to draw must be at least {measure.FEWEST}, not {count}")
     refuse_odd_seed(seed)
     run, model = runs.find(Path(folder)), load(folder)
-    recipe = model.recipe
+    recipe = run.recipe(catalog.kinds())
     if source is not None:
         recipe = replace(recipe, data=replace(recipe.data, source=source))
     ruler = extractor(features, model.spec) if features else None
@@ -253,7 +325,7 @@ def remeasure(
     if shown is not None:
         card = cas.added(card, shown, dataset, seed)
     write_card(run, card)
-    page.write(run, card, dataset, drawing.telling_sheets(model.method, dataset, card))
+    page.write(run, card, dataset, _sheets(model.method, dataset, card))
     return card
 
 

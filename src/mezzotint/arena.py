@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from mezzotint import catalog, drawing, machine, measure, page, scorecard
-from mezzotint.data import dataset
+from mezzotint.data import clips, dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
@@ -97,9 +97,10 @@ def _refuse_at_once(contest: Contest, recipes: Sequence[str]) -> str:
     """Raise UserError for what every training or measuring would fail with; returns the digest of the data."""
     if contest.count < measure.FEWEST or not 0 < contest.minutes < math.inf:
         raise UserError(f"an arena needs a positive number of minutes and a count of at least {measure.FEWEST}")
-    for recipe in recipes:
-        catalog.entry(recipe)
-    data = dataset.load(contest.data)
+    kinds = {catalog.entry(recipe).clips for recipe in recipes}
+    if len(kinds) > 1:
+        raise UserError("recipes for still pictures and for clips do not meet in one arena: name those of one kind")
+    data = clips.load(contest.data) if kinds == {True} else dataset.load(contest.data)
     for recipe in recipes:
         made = catalog.recipe(recipe, data.spec, contest.minutes)
         for setting in contest.settings:

@@ -21,7 +21,7 @@ from mezzotint.metrics.copying import Finding
 from mezzotint.metrics.features import Extractor, random_filters
 from mezzotint.metrics.interval import Score, proportion
 from mezzotint.metrics.neighbors import Bank, Neighbors, Views, middles, nearest, shrunk, windows
-from mezzotint.types import Classifies, Denoises, Generates, HasLikelihood, Images, Labels
+from mezzotint.types import Classifies, Denoises, Forecasts, Generates, HasLikelihood, Images, Labels
 
 COUNT = 2_000
 """Pictures drawn, and held-out pictures that set and that try the threshold, unless asked otherwise."""
@@ -125,6 +125,8 @@ def audit(
     `count` pictures are drawn; `extractor` gives the features (default: fixed random filters); with `shadows` there is
     LiRA beside the attack by losses; `weights` is the hash of the weights, for the protocol.
     """
+    if isinstance(method, Forecasts):
+        raise UserError("an audit looks for copies among drawn pictures: it does not know forecasts of clips")
     parts, card = _begun(dataset, count, seed, weights)
     if isinstance(method, Generates):
         drawn = _drawn(method, dataset, range(count), count, seed)

@@ -7,12 +7,13 @@ import numpy as np
 from mezzotint import measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import spread
+from mezzotint.data.loader import Augment, spread
 from mezzotint.drawing import Drawn
+from mezzotint.method import Method
 from mezzotint.methods.classifier import ClassifierConfig
 from mezzotint.metrics.interval import Score
 from mezzotint.networks.residual import ResidualConfig
-from mezzotint.recipe import Budget, Execution
+from mezzotint.recipe import Budget, Execution, Recipe
 from mezzotint.recipes.recognize import cnn
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training.loop import stepper_for
@@ -58,11 +59,25 @@ def _of(images: pictures.Pixels, labels: np.ndarray, like: Dataset) -> Dataset:
 
 def _accuracy(data: Dataset, dataset: Dataset, split: str, seed: int) -> Score:
     """The share that a recogniser trained on `data` gets right of a split of `dataset`."""
-    total = _passed(data.spec.count)
+    return measure.measure(recogniser(data, seed, _passed(data.spec.count)), dataset, split=split).scores["accuracy"]
+
+
+def recogniser(data: Dataset, seed: int, total: int, augment: Augment | None = None) -> Method:
+    """A narrow `cnn` that has seen `total` training pictures of `data` (repeats included).
+
+    They are changed as `augment` says, or else as that recipe does.
+    """
     usual = cnn(data.spec, 1.0)
     narrow = ClassifierConfig(network=ResidualConfig(width=WIDTH), label_smoothing=0.1)
     recipe = replace(usual, method=narrow, batch=BATCH, seed=seed, budget=Budget(images=total))
+    if augment is not None:
+        recipe = replace(recipe, data=replace(recipe.data, augment=augment))
+    return trained(recipe, data, total)
+
+
+def trained(recipe: Recipe, data: Dataset, total: int) -> Method:
+    """The averaged method of a recipe after `total` pictures, without a run on disk, in float32."""
     stepper = stepper_for(recipe, Execution(precision="fp32", channels_last=False), data)
     while stepper.state.images < total:
         stepper.step(stepper.state.images / total)
-    return measure.measure(stepper.state.average.method, dataset, split=split).scores["accuracy"]
+    return stepper.state.average.method

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint import page, scorecard
+from mezzotint.catalog import kinds
 from mezzotint.errors import UserError
 from mezzotint.metrics.interval import Score
 from mezzotint.metrics.paired import Difference, difference, holm
-from mezzotint.model import load
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training import journal
+from mezzotint.training.run import find
 
 LASTING = {"shape", "likelihood"}
 """Differences that measuring anew cannot mend."""
@@ -88,7 +89,7 @@ def shared_source(folders: Sequence[Path]) -> str | None:
     _refuse_too_few(folders)
     if len({_facts(folder)["data_digest"] for folder in folders}) == 1:
         return None
-    return str(load(folders[0]).recipe.data.source)
+    return str(find(folders[0]).recipe(kinds()).data.source)
 
 
 def _refuse_too_few(folders: Sequence[Path]) -> None:

@@ -1,11 +1,13 @@
 """A method's own pictures: drawn in full chunks, as grids and as sheets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import ImageDraw
 from torch import Tensor
 
 from mezzotint.data import pictures
@@ -14,7 +16,7 @@ from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.scorecard import ScoreCard
-from mezzotint.types import Encodes, Generates, Images, Labels
+from mezzotint.types import Detects, DrawsPairs, Encodes, Generates, Images, Labels, Redraws
 
 CHUNK = 50
 """Pictures that are looked at in one pass."""
@@ -42,6 +44,12 @@ def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> 
     """
     if not isinstance(method, Generates):
         raise UserError("this model does not draw pictures; train a generator (dcgan, vae)")
+    return _in_full_chunks(method, method.generate, seeds, labels)
+
+
+def _in_full_chunks(
+    method: Method, generate: Callable[[list[int], Labels | None], Images], seeds: Sequence[int], labels: Labels | None
+) -> Images:
     parts: list[Tensor] = []
     with using(method):
         for first in range(0, len(seeds), DRAWN_AT_ONCE):
@@ -50,7 +58,7 @@ def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> 
             filler = DRAWN_AT_ONCE - len(some)
             if given is not None:
                 given = torch.cat([given, given.new_zeros(filler)]).to(device_of(method))
-            parts.append(method.generate(some + [0] * filler, given)[: len(some)].float().cpu())
+            parts.append(generate(some + [0] * filler, given)[: len(some)].float().cpu())
     return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
 
 
@@ -87,13 +95,24 @@ ROWS = 8
 def sample_grid(method: Method) -> pictures.Pixels | None:
     """Pictures of the fixed seeds 0, 1, 2 … as one sheet of eight rows; None where the method does not generate.
 
-    A method trained by class has a column for each of up to twelve classes.
+    A method trained by class has a column for each of up to twelve classes; one that draws pairs shows every second row
+    of pictures' partners.
     """
     if not isinstance(method, Generates):
         return None
     columns = grid_columns(method)
-    drawn = draw(method, range(ROWS * columns))
+    drawn = _rows_of_pairs(method, columns) if isinstance(method, DrawsPairs) else draw(method, range(ROWS * columns))
     return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
+
+
+def _rows_of_pairs(method: Any, columns: int) -> Images:
+    """Rows of pictures, each above the row of their partners."""
+    seeds = range(ROWS // 2 * columns)
+    both = (
+        _in_full_chunks(method, lambda s, y, k=kind: method.generate_pairs(s, y)[k], seeds, None) for kind in (0, 1)
+    )
+    rows = torch.stack([part.clamp(-1, 1).view(ROWS // 2, columns, *method.spec.shape) for part in both], 1)
+    return rows.flatten(0, 2)
 
 
 def grid_columns(method: Method) -> int:
@@ -103,7 +122,10 @@ def grid_columns(method: Method) -> int:
 
 
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
-    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`."""
+    """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`, `boxes`.
+
+    `redrawn` has pictures, what was given of them, and what was drawn from that.
+    """
     sheets: dict[str, pictures.Pixels] = {}
     split = card.protocol["split"]
     if isinstance(method, Encodes):
@@ -112,10 +134,57 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
             again = method.decode(method.encode(images, labels), labels)
         pairs = pictures.to_uint8(torch.cat([images, again]))
         sheets["reconstructions"] = pictures.grid(pairs, len(images))
+    if isinstance(method, Detects):
+        images, _ = next(ordered(dataset, split, SHOWN, device_of(method), SHOWN))
+        with using(method):
+            found = method.detect(images).cpu()
+        shown = [boxed(p, rows, dataset.things) for p, rows in zip(pictures.to_uint8(images), found, strict=True)]
+        sheets["boxes"] = pictures.grid(np.stack(shown), 6)
+    if isinstance(method, Redraws) and method.beside:
+        images, labels = next(ordered(dataset, split, 16, device_of(method)))
+        with using(method):
+            rows = torch.cat([images, *method.redrawn(images, labels, FIRST_SEED)])
+        sheets["redrawn"] = pictures.grid(pictures.to_uint8(rows), len(images))
     if card.mistakes:
         rows = dataset.splits[split][[m["picture"] for m in card.mistakes]]
         sheets["mistakes"] = pictures.grid(dataset.images[rows], 8)
     return {name: pictures.enlarged(sheet, 480) for name, sheet in sheets.items()}
+
+
+SHOWN = 18
+"""Pictures on a sheet of found boxes."""
+SURE = 0.3
+"""Certainty from which on a found box is drawn."""
+LEAST = 256
+"""Shorter side to which small pictures are enlarged, so that words fit beside boxes."""
+COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#800000", "#808000", "#000075")
+
+
+def boxed(pixels: pictures.Pixels, found: Tensor, things: Sequence[str], sure: float = SURE) -> pictures.Pixels:
+    """An h × w × c picture, enlarged where it is small, with those of its boxes (m × 6) drawn that are `sure` enough.
+
+    Each is in the color of its thing, named, with its certainty in percent.
+    """
+    large = pictures.enlarged(pixels, LEAST)
+    times = large.shape[0] // pixels.shape[0]
+    image = pictures.to_image(large).convert("RGB")
+    pen = ImageDraw.Draw(image)
+    for kind, left, top, right, bottom, certainty in reversed(found.tolist()):
+        if kind < 0 or certainty < sure:
+            continue
+        color = COLORS[int(kind) % len(COLORS)]
+        corners = [
+            left * times,
+            top * times,
+            max(right * times - 1, left * times),
+            max(bottom * times - 1, top * times),
+        ]
+        pen.rectangle(corners, outline=color, width=2)
+        name = f"{things[int(kind)]} {certainty:.0%}"
+        at = corners[0] + 2, max(corners[1] - 11, 0)
+        pen.rectangle(pen.textbbox(at, name), fill=color)
+        pen.text(at, name, fill="white")
+    return np.asarray(image)
 
 
 def device_of(method: Any) -> torch.device:

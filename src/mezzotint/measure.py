@@ -8,41 +8,58 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mezzotint import forecasting
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import ordered
+from mezzotint.data.loader import ordered, rows_of
 from mezzotint.drawing import CHUNK, FIRST_SEED, Drawn, device_of, draw, drawn_like, using
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
+from mezzotint.losses.divergence import importance_bound
 from mezzotint.method import Method
-from mezzotint.metrics import distortion, distribution, embedding, rate
+from mezzotint.metrics import detection, distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
 from mezzotint.metrics.features import AS_THEY_ARE, Extractor, Spatial, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
 from mezzotint.scorecard import MEASURES, ScoreCard
 from mezzotint.types import (
     Batch,
+    Calibrates,
     Classifies,
     Denoises,
+    Detects,
     Embeds,
     Encodes,
     FlowsBack,
+    Forecasts,
     Generates,
     HasLikelihood,
     Images,
     Labels,
+    Redraws,
+    WeighsCodes,
 )
 
 QUICK, USUAL = 2_000, 10_000
 """Pictures drawn for the score card of a run of under five minutes, and of others."""
 HASTY = 500
 """Pictures drawn for it where a method draws so slowly that more would take too much of the run's budget."""
+FORECAST = (1_000, 200, 50)
+"""Clips forecast for it: the most that take no more than a tenth of the run's budget."""
 DENSITIES = 200
 """Pictures whose density is estimated where a method knows it by solving an equation: each costs as much as drawing
 many."""
 DENSITY_STEPS = 16
-GLANCE = 1000
-"""Pictures that a milestone's validation score looks at."""
+WEIGHED, CODES = 500, 32
+"""Pictures whose probability is estimated by importance weights, and codes drawn for each."""
+REDRAWN = 500
+"""Pictures of which a part is given, for the rest to be drawn."""
+GLANCE, GLANCE_CLIPS = 1000, 50
+"""Pictures, or clips, that a milestone's validation score looks at."""
+ENOUGH = 50
+"""Validation pictures that drawn ones are compared with by themselves; fewer would tell little."""
+DRAWN = 500
+"""Pictures that a quick look draws at least."""
 NEIGHBORS = 5
 """Reach of the balls of precision, recall, density and coverage."""
 BLOCKS_WITHIN = 8
@@ -61,6 +78,32 @@ class Glance:
     value: float
     higher_is_better: bool
     pictures: int
+    seen: "Seen | None" = None
+    """Of a method that was judged by its drawn pictures."""
+
+    @property
+    def badness(self) -> float:
+        """Lower is better and zero is perfect; nan where the score has no perfect value."""
+        if not self.higher_is_better:
+            return self.value
+        return 1 - self.value if self.name == "accuracy" else math.nan
+
+    @property
+    def error(self) -> float:
+        """Standard error of the value; 0 where it is not known."""
+        if self.name != "accuracy":
+            return 0.0
+        return math.sqrt(max(self.value * (1 - self.value), 1 / self.pictures) / self.pictures)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a quick look saw: features of real and of drawn pictures."""
+
+    real: Tensor
+    drawn: Tensor
+    labels: tuple[Tensor, Tensor] | None
+    """Classes of either, for a method that draws by class."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +137,24 @@ def _spoken(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}×{shape[2]}×{shape[0]}"
 
 
-def validation_score(method: Method, dataset: Dataset) -> Glance:
+def validation_score(method: Method, dataset: Dataset, known: Seen | None = None) -> Glance:
     """A quick look at up to 1,000 validation pictures: accuracy, evidence bound, error or Fréchet distance.
 
     Where there are hardly any it looks at training pictures; of a single one there is no distance (not a number).
+    `known` is what an earlier look saw, whose real pictures need not be looked at again.
     """
     split = "validation" if len(dataset.splits["validation"]) >= FEWEST else "train"
+    if isinstance(method, Forecasts):
+        error, clips = forecasting.glance(method, dataset, split, GLANCE_CLIPS)
+        return Glance("mse_frame", error, False, clips)
     batches = list(ordered(dataset, split, CHUNK, device_of(method), GLANCE))
     looked_at = sum(len(x) for x, _ in batches)
     with using(method):
+        if isinstance(method, Detects):
+            found = torch.cat([method.detect(x).cpu() for x, _ in batches])
+            given = torch.from_numpy(dataset.targets["boxes"][rows_of(dataset, split, GLANCE)])
+            score = detection.glance(given, found, method.spec.things)
+            return Glance(detection.AP_50, score, True, looked_at)
         if isinstance(method, Classifies):
             right = [(method.classify(x).argmax(1) == y).float() for x, y in batches]
             return Glance("accuracy", float(torch.cat(right).mean()), True, looked_at)
@@ -116,14 +168,28 @@ def validation_score(method: Method, dataset: Dataset) -> Glance:
         if isinstance(method, Embeds):
             rank = embedding.effective_rank(torch.cat([method.features(x) for x, _ in batches]).cpu(), resamples=1)
             return Glance("effective_rank", rank.value, True, looked_at)
+    return _glance_at_drawn(method, dataset, known)
+
+
+def _glance_at_drawn(method: Method, dataset: Dataset, known: Seen | None) -> Glance:
+    split = "validation" if len(dataset.splits["validation"]) >= ENOUGH else "train"
     extractor = random_filters(dataset.spec)
-    real = torch.cat([extractor(x.cpu()) for x, _ in batches])
+    if known is None:
+        batches = list(ordered(dataset, split, CHUNK, limit=GLANCE))
+        real = torch.cat([extractor(x) for x, _ in batches])
+        kinds = torch.cat([y for _, y in batches if y is not None]) if method.classes else None
+    else:
+        real, kinds = known.real, known.labels and known.labels[0]
+    count = max(DRAWN, len(real))
     if len(real) < 2:
-        return Glance("frechet_random_filters", math.nan, False, looked_at)
-    drawn = draw(method, range(FIRST_SEED, FIRST_SEED + len(real)))
-    fake = torch.cat([extractor(part) for part in drawn.split(CHUNK)])
+        return Glance("frechet_random_filters", math.nan, False, count)
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
+    fake = torch.cat([extractor(part) for part in draw(method, seeds).split(CHUNK)])
+    if not bool(torch.isfinite(fake).all()):
+        return Glance("frechet_random_filters", math.nan, False, count)
     distance = distribution.frechet(distribution.Moments.of(real), distribution.Moments.of(fake))
-    return Glance("frechet_random_filters", distance, False, looked_at)
+    labels = None if kinds is None else (kinds, torch.tensor([s % method.classes for s in seeds]))
+    return Glance("frechet_random_filters", distance, False, count, Seen(real, fake, labels))
 
 
 def usual_count(minutes: float | None) -> int:
@@ -165,10 +231,12 @@ def measure(
     were drawn before (`drawn_like` with the same arguments); `extractor` gives the features of the
     distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol. `thorough` asks
     for what takes long as well: the spatial distance (Nash et al. 2021), for which all pictures are looked at again,
-    and the density of a few pictures under a method that flows back.
+    the importance-weighted bound of some pictures, and the density of a few under a method that flows back.
     """
     card = _begun(dataset, split, seed, weights)
     with using(method):
+        if isinstance(method, Detects):
+            _detection(method, dataset, split, card)
         if isinstance(method, Classifies):
             _recognition(method, dataset, split, card)
         elif isinstance(method, Embeds):
@@ -177,8 +245,14 @@ def measure(
             _likelihood(method, dataset, split, seed, card)
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
+        if isinstance(method, WeighsCodes) and thorough:
+            _importance(method, dataset, split, seed, card)
+        if isinstance(method, Redraws) and method.beside:
+            _redrawing(method, dataset, split, seed, card)
         if isinstance(method, FlowsBack) and thorough:
             _density(method, dataset, split, seed, card)
+    if isinstance(method, Forecasts):
+        _forecasts(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
     if isinstance(method, Generates):
         shown = shown or drawn_like(method, dataset, split, count, seed)
         card.protocol |= _way_of_drawing(method)
@@ -217,21 +291,60 @@ def _begun(dataset: Dataset, split: str, seed: int, weights: str) -> _Card:
     )
 
 
+def answers(method: Classifies, dataset: Dataset, split: str) -> tuple[Tensor, Labels]:
+    """Logits of a split's pictures and their labels, on the CPU."""
+    found: list[tuple[Tensor, Tensor]] = []
+    assert isinstance(method, Method)
+    with using(method):
+        for images, labels in ordered(dataset, split, 500, device_of(method)):
+            assert labels is not None
+            found.append((method.classify(images).float().cpu(), labels.cpu()))
+    logits, labels = zip(*found, strict=True)
+    return torch.cat(logits), torch.cat(labels)
+
+
+def _forecasts(
+    method: Method, dataset: Dataset, split: str, count: int, extractor: Extractor, seed: int, card: _Card
+) -> None:
+    found = forecasting.measured(method, dataset, split, count, extractor, seed)
+    card.scores |= found.scores
+    card.answers |= found.answers
+    card.protocol |= {**found.protocol, "pictures": found.protocol["clips"]}
+    few = found.protocol["clips"]
+    if "frechet_video" in found.scores:
+        card.notes.append(
+            f"frechet_video compares {few} forecast futures with those that came, in features of single frames: "
+            "comparable only among cards of the same numbers and extractor, and no FVD of the literature's network"
+        )
+
+
 def _recognition(method: Classifies, dataset: Dataset, split: str, card: _Card) -> None:
     counts = Classification(dataset.classes)
-    answers: list[tuple[Tensor, Tensor]] = []
-    for images, labels in ordered(dataset, split, 500, device_of(method)):
-        assert labels is not None
-        answers.append((method.classify(images), labels))
-        counts.update(*answers[-1])
+    logits, labels = answers(method, dataset, split)
+    counts.update(logits, labels)
+    if isinstance(method, Calibrates) and method.temperature != 1:
+        card.protocol["temperature"] = round(method.temperature, 4)
     for name, value in counts.compute().items():
         if isinstance(value, Score):
             card.scores[name] = value
         elif name == "confusion":
             card.confusion = value.tolist()
-    logits, labels = map(torch.cat, zip(*answers, strict=True))
     card.mistakes = _surest_mistakes(logits, labels, dataset.classes)
-    card.answers["accuracy"] = (logits.argmax(1) == labels).cpu()
+    card.answers["accuracy"] = logits.argmax(1) == labels
+
+
+def _detection(method: Method, dataset: Dataset, split: str, card: _Card) -> None:
+    assert isinstance(method, Detects)
+    found = torch.cat([method.detect(images).cpu() for images, _ in ordered(dataset, split, CHUNK, device_of(method))])
+    given = torch.from_numpy(dataset.targets["boxes"][dataset.splits[split]])
+    card.scores |= detection.average_precision(given, found, dataset.things)
+    counts = (given[:, :, 0] >= 0) & (given[:, :, 5] == 0)
+    card.protocol["boxes"] = int(counts.sum())
+    card.protocol["detection"] = (
+        f"COCO's average precision by faster-coco-eval, {found.shape[1]} boxes a picture at most"
+    )
+    if not card.scores:
+        card.notes.append("no score of detection: there is not one box that counts in this split")
 
 
 def _embedding(method: Embeds, dataset: Dataset, split: str, card: _Card) -> None:
@@ -276,7 +389,25 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.scores["elbo"] = rate.nats_per_picture(bound)
     card.scores["bits_per_dimension"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
     card.answers["elbo"] = bound.cpu()
-    card.protocol["likelihood"] = _likelihood_kind(method)
+    observation: Any = getattr(method, "observation", None)
+    if observation is None:
+        card.protocol["likelihood"] = "exact, as a coder takes it, of 256 levels"
+        return
+    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_of_what(method)}"
+    card.protocol["decoder"] = observation.reading.spoken
+
+
+def _importance(method: WeighsCodes, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+    """A tighter bound from several codes a picture."""
+    bounds = [
+        importance_bound(torch.stack([method.log_weight(x, y, (seed + i) * CODES + k) for k in range(CODES)]))
+        for i, (x, y) in enumerate(ordered(dataset, split, CHUNK, device_of(method), WEIGHED))
+    ]
+    bound = torch.cat(bounds)
+    card.scores["bits_per_dimension_iw"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
+    card.protocol["importance"] = (
+        f"importance-weighted bound, {CODES} codes a picture, {len(bound)} pictures; {_of_what(method)}"
+    )
 
 
 def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
@@ -294,14 +425,10 @@ def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _
     )
 
 
-def _likelihood_kind(method: Any) -> str:
-    kind = getattr(method.config, "likelihood", None)
-    if kind is None:
-        return "exact, as a coder takes it, 256 levels"
-    bound = "evidence lower bound, one draw of the latent"
-    if kind == "bernoulli":
-        return f"{bound}; Bernoulli, which scores brightness as a probability: not comparable with the others"
-    return f"{bound}; discretized {kind}, 256 levels"
+def _of_what(method: Any) -> str:
+    if getattr(method.config, "likelihood", "") == "bernoulli":
+        return "Bernoulli, which scores brightness as a probability: not comparable with the others"
+    return "of 256 levels"
 
 
 def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) -> None:
@@ -315,6 +442,23 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
         card.answers[name] = torch.cat(values)
         card.scores[name] = mean(card.answers[name])
     card.protocol["quantization"] = QUANTIZATION
+
+
+def _redrawing(method: Any, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+    """How near pictures come to themselves when a part of each is given, by the one number that one drawing has."""
+    found: dict[str, list[Tensor]] = {"redrawn_psnr": [], "redrawn_ssim": []}
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), REDRAWN)):
+        _, again = method.redrawn(images, labels, (seed + 1) * FIRST_SEED + i * CHUNK)
+        again = pictures.to_float(pictures.to_uint8(again))
+        found["redrawn_psnr"].append(distortion.psnr(again, images.cpu()))
+        found["redrawn_ssim"].append(distortion.ssim(again, images.cpu()))
+    for name, values in found.items():
+        finite = torch.cat(values)
+        finite = finite[finite.isfinite()]  # of a picture without a hole
+        if len(finite):
+            card.scores[name] = mean(finite)
+    count = min(REDRAWN, len(dataset.splits[split]))
+    card.protocol["redrawn"] = f"{count} pictures, {method.config.given} given as in training"
 
 
 def _generation(

@@ -1,11 +1,13 @@
 """The abstract Method: what is learned and how. It never steps an optimizer and never sees a file."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
-from mezzotint.types import Batch, DataSpec, Loss, Phase
+from mezzotint.types import Batch, DataSpec, Labels, Loss, Phase
 
 
 class Method(nn.Module, ABC):
@@ -17,6 +19,13 @@ class Method(nn.Module, ABC):
 
     phases: tuple[Phase, ...]
     spec: DataSpec
+    classes: int = 0
+    """Classes that it draws by; 0 where it is told none."""
+
+    @property
+    def stage(self) -> int:
+        """How far it has grown: steps of one stage cost the same."""
+        return 0
 
     @abstractmethod
     def groups(self) -> dict[str, list[nn.Parameter]]:
@@ -26,6 +35,12 @@ class Method(nn.Module, ABC):
     def loss(self, batch: Batch, phase: str) -> Loss:
         """What the phase descends, averaged over the pictures of the batch."""
 
+    def labels_for(self, seeds: Sequence[int], labels: Labels | None) -> Labels | None:
+        """The classes to draw: `labels`, or else all in turn by the seeds; None for a method that is told none."""
+        if not self.classes or labels is not None:
+            return labels if self.classes else None
+        return torch.tensor([s % self.classes for s in seeds], device=next(self.parameters()).device)
+
     def after_step(self, phase: str) -> None:
         """Put the weights back where the method demands them (weight clipping); called after each optimizer step."""
 
@@ -33,6 +48,10 @@ class Method(nn.Module, ABC):
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig(ABC):
     """The settings of a method; knows how to build it for a data set."""
+
+    def eased(self, trouble: str) -> "MethodConfig | None":
+        """Settings that withstand a trouble better (`training.watch` names it); None where the method knows none."""
+        return None
 
     @abstractmethod
     def build(self, spec: DataSpec) -> Method:

@@ -1,15 +1,16 @@
 """Model: a snapshot in use. What it can do is what its method can do."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mezzotint import audit, drawing, extractors, measure, snapshot
+from mezzotint import audit, codec, drawing, explain, extractors, measure, snapshot
 from mezzotint.audit import AuditCard, Shadow
 from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
@@ -17,21 +18,46 @@ from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.measure import MethodFeatures
 from mezzotint.method import Method
+from mezzotint.metrics.calibration import Calibration
 from mezzotint.metrics.features import Extractor, random_filters
+from mezzotint.ops import latents
 from mezzotint.scorecard import ScoreCard
 from mezzotint.types import (
+    Boxes,
     Classifies,
+    Clips,
     DataSpec,
+    Decodes,
+    Detects,
     DrawsInSteps,
+    Dreams,
+    Edits,
     Embeds,
     Encodes,
     FlowsBack,
+    Forecasts,
     Generates,
     Images,
     Labels,
+    ShowsWhere,
 )
 
 Ability = TypeVar("Ability")
+EDITED = 4
+"""Pictures that are edited in one pass."""
+
+_UNCALIBRATED = "this model's card knows of no validation pictures: train it again, on data that have some"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a recogniser says of pictures."""
+
+    probabilities: Float[Tensor, "n k"]
+    known: Bool[Tensor, " n"]
+    """False where it had better say that it does not know."""
+    strangeness: Float[Tensor, " n"] | None
+    """The share of validation pictures that are less strange; None where the model's card knows of none."""
 
 
 class Model:
@@ -51,7 +77,7 @@ class Model:
     @property
     def abilities(self) -> tuple[str, ...]:
         """The verbs that this model knows."""
-        found: list[str] = []
+        found: list[str] = ["detect"] if isinstance(self.method, Detects) else []
         if isinstance(self.method, Classifies):
             found.append("classify")
         elif isinstance(self.method, Embeds):
@@ -60,8 +86,16 @@ class Model:
             found.append("generate")
         if isinstance(self.method, Encodes):
             found += ["reconstruct", "interpolate"]
+        if isinstance(self.method, Decodes):
+            found += ["go between seeds", "walk along factors", "project pictures"]
         if isinstance(self.method, FlowsBack):
             found.append("go to noise and back")
+        if isinstance(self.method, Forecasts):
+            found.append("forecast")
+        if isinstance(self.method, Dreams) and self.method.dreams:
+            found.append("dream")
+        if isinstance(self.method, Edits):
+            found.append("edit")
         return tuple(found)
 
     def generate(
@@ -91,6 +125,27 @@ class Model:
         assert isinstance(other, Method)
         return other
 
+    @property
+    def context(self) -> int:
+        """Frames that a forecaster looks at."""
+        return self._require(Forecasts, "forecast").context
+
+    def forecast(self, frames: Clips, horizon: int, seed: int = 0) -> Clips:
+        """The `horizon` frames that follow the clips n t c h w; `seed` chooses among several futures."""
+        method = self._require(Forecasts, "forecast")
+        if tuple(frames.shape[2:]) != self.spec.shape:
+            raise UserError(f"the model takes frames of shape {self.spec.shape}, not {tuple(frames.shape[2:])}")
+        with drawing.using(self.method):
+            return torch.cat([method.forecast(part, horizon, seed) for part in frames.split(drawing.CHUNK)])
+
+    def dream(self, seeds: Sequence[int], frames: int) -> Clips:
+        """One clip of `frames` frames per seed, out of noise; for a model that was trained to (convlstm-vae)."""
+        method = self._require(Dreams, "dream")
+        if "dream" not in self.abilities:
+            raise UserError("this model cannot begin from noise: give it a clip, or train convlstm-vae")
+        with drawing.using(self.method):
+            return torch.cat([method.dream([seed], frames) for seed in seeds])
+
     def to_noise(self, images: Images, classes: Sequence[str] | None = None) -> Images:
         """The noise that each picture is drawn from; a model trained by class is told them (or the one of all)."""
         method = self._require(FlowsBack, "go to noise and back")
@@ -104,12 +159,68 @@ class Model:
             drawn = [method.from_noise(*part) for part in self._by_class(self._fitting(noise), classes)]
         return torch.cat(drawn).clamp(-1, 1)
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What held-out pictures told of a recogniser's probabilities, where its card knows it."""
+        known = self.card.get("calibration")
+        return None if known is None else codec.decode(Calibration, known)
+
+    def recognize(self, images: Images, precision: float | None = None, strange: float | None = None) -> Answers:
+        """Probabilities of each picture, and whether the model ought to answer at all.
+
+        It does where the likeliest class is probable enough for `precision`, the share of answers that are right (with
+        97.5 % confidence, for pictures like those of validation), and where the picture is not stranger than the share
+        `strange` of validation pictures. Raises UserError for a promise that cannot be given.
+        """
+        logits, calibration = self._logits(images), self.calibration
+        probabilities = logits.softmax(1)
+        strangeness = None if calibration is None else calibration.strangeness(logits)
+        known = torch.ones(len(images), dtype=torch.bool)
+        if precision is not None:
+            known &= probabilities.max(1).values.double() >= self.threshold(precision)
+        if strange is not None:
+            if strangeness is None:
+                raise UserError(_UNCALIBRATED)
+            known &= strangeness <= strange
+        return Answers(probabilities, known, strangeness)
+
+    def threshold(self, precision: float) -> float:
+        """The probability from which on answers have this precision; raises UserError where none has."""
+        if not 0 < precision < 1:
+            raise UserError(f"a precision lies between 0 and 1, like 0.99; not {precision:g}")
+        if self.calibration is None:
+            raise UserError(_UNCALIBRATED)
+        found = self.calibration.threshold(precision)
+        if found is None:
+            raise UserError(
+                f"no threshold promises a precision of {precision:g}: on {self.calibration.pictures} validation "
+                f"pictures at most {self.calibration.best_precision():.3f} can be shown; ask for less"
+            )
+        return found
+
+    def grad_cam(self, images: Images, labels: Labels) -> Tensor:
+        """How much each place speaks for a class, n × h × w from 0 to 1 (`mezzotint.explain.grad_cam`)."""
+        return explain.grad_cam(self._require(ShowsWhere, "show where it looks"), self._fitting(images), labels)
+
+    def occlusion(self, images: Images, labels: Labels) -> Tensor:
+        """How much the class's probability falls where a place is hidden (`mezzotint.explain.occlusion`)."""
+        self._require(Classifies, "classify")
+        return explain.occlusion(self.method, self._fitting(images), labels)
+
     def classify(self, images: Images) -> Tensor:
         """Probabilities of the classes `spec.classes`, n × classes."""
+        return self._logits(images).softmax(1)
+
+    def _logits(self, images: Images) -> Tensor:
         method = self._require(Classifies, "classify")
         with drawing.using(self.method):
-            parts = [method.classify(part).float().softmax(1) for part in self._fitting(images).split(drawing.CHUNK)]
-        return torch.cat(parts)
+            return torch.cat([method.classify(part).float() for part in self._fitting(images).split(drawing.CHUNK)])
+
+    def detect(self, images: Images) -> Boxes:
+        """Boxes found in each picture, in its pixels, surest first; their classes are those of `spec.things`."""
+        method = self._require(Detects, "detect")
+        with drawing.using(self.method):
+            return torch.cat([method.detect(part) for part in self._fitting(images).split(drawing.CHUNK)])
 
     def features(self, images: Images) -> Tensor:
         """What the last layer of a recogniser (or of a network trained without labels) sees, n × features."""
@@ -140,7 +251,13 @@ class Model:
         steps: int,
         classes: Sequence[str] | None = None,
     ) -> Float[Tensor, "steps c h w"]:
-        """`steps` pictures from one picture (1 c h w) to another, their latents on a straight line, of one class."""
+        """`steps` pictures from one picture (1 c h w) to another, of one class.
+
+        Their latents are on a straight line, or, of a model that flows back, their noises on an arc; such a model may
+        be told two classes, that of the first and that of the second.
+        """
+        if isinstance(self.method, Edits):
+            return self._walk(first, second, steps, classes)
         ends = self.encode(torch.cat([first, second]), classes)
         weights = torch.linspace(0, 1, steps)[:, None]
         return self.decode(torch.lerp(ends[:1], ends[1:], weights), classes)
@@ -149,11 +266,195 @@ class Model:
         """Chunks of rows with their classes, which a model trained by class cannot do without."""
         chunks = rows.split(drawing.CHUNK)
         if not classes:
-            if getattr(self.method, "classes", 0):
+            if self.codes_by_class:
                 raise UserError(f"{self.recipe.name} was trained by class: name the class of each picture, or of all")
             return [(chunk, None) for chunk in chunks]
         named = list(classes) * len(rows) if len(classes) == 1 else classes
         return list(zip(chunks, self._labels(named, len(rows)).split(drawing.CHUNK), strict=True))
+
+    def between(self, seeds: tuple[int, int], steps: int, classes: Sequence[str] = ()) -> Float[Tensor, "steps c h w"]:
+        """`steps` pictures from that of one seed to that of another, over the sphere that the noise lies on.
+
+        `classes` are none (those that `generate` would draw), one for all, or two to go from one to the other.
+        """
+        method = self._require(Decodes, "go between seeds")
+        share = torch.linspace(0, 1, steps)
+        first, second = method.latents(seeds).cpu().float().split(1)
+        with drawing.using(self.method):
+            path = latents.slerp(first.expand(steps, -1), second.expand(steps, -1), share)
+            return self._decoded(path, self._ends(seeds, share, classes))
+
+    def factor_walks(
+        self, seeds: Sequence[int], count: int, steps: int, reach: float = 3.0, classes: Sequence[str] = ()
+    ) -> Float[Tensor, "n c h w"]:
+        """Each seed's picture along the `count` strongest directions of the latent space (Shen & Zhou 2021, "SeFa").
+
+        len(seeds)·count·steps pictures: for each seed and direction, `steps` from -reach to reach.
+        """
+        method = self._require(Decodes, "walk along factors")
+        with drawing.using(self.method):
+            start = method.latents(seeds).cpu().float()
+            directions = latents.factors(method.entrance().cpu().float(), count)
+            rows = [latents.walk(z[None], way, reach, steps) for z in start for way in directions]
+            repeats = len(directions) * steps
+            kinds = self._named_or_usual(seeds, classes)
+            return self._decoded(torch.cat(rows), None if kinds is None else kinds.repeat_interleave(repeats))
+
+    def project(
+        self, images: Images, classes: Sequence[str] = (), *, steps: int = 200, seed: int = 0, starts: int = 200
+    ) -> tuple[Float[Tensor, "n latent"], Images, Float[Tensor, " n"]]:
+        """The latents from which the model draws `images` most nearly, what it then draws, and what is left.
+
+        Gradient descent begins at the nearest of `starts` drawn pictures; what is left is a mean squared difference
+        over scales. A model trained by class is told the classes (or the one of all), or else tries all of them first.
+        """
+        method = self._require(Decodes, "project pictures")
+        images, device = self._fitting(images), drawing.device_of(self.method)
+        named = list(classes) * len(images) if len(classes) == 1 else list(classes)
+        kinds = self._labels(named, len(images)) if classes else None
+        seeds = range(seed, seed + starts)
+        with drawing.using(self.method):
+            noise, usual = method.latents(seeds).cpu().float(), self._named_or_usual(seeds, ())
+            drawn = self._decoded(noise, usual)
+            gaps = torch.stack([latents.difference(drawn, x.expand_as(drawn)) for x in images])
+            if kinds is not None and usual is not None:
+                gaps[kinds[:, None] != usual[None]] = torch.inf
+            nearest = gaps.argmin(1)
+        asked = kinds if kinds is not None else None if usual is None else usual[nearest]
+        told = None if asked is None else asked.to(device)
+        found, left = latents.projected(
+            lambda z: method.decode(z, told), images.to(device), noise[nearest].to(device), steps
+        )
+        with drawing.using(self.method):
+            return found.cpu(), self._decoded(found.cpu(), asked), left.cpu()
+
+    def _decoded(self, rows: Tensor, kinds: Tensor | None) -> Images:
+        """The pictures of latents, in full chunks so that each is what `generate` would draw."""
+        method, device, parts = self._require(Decodes, "draw latents"), drawing.device_of(self.method), []
+        for first in range(0, len(rows), drawing.DRAWN_AT_ONCE):
+            some = rows[first : first + drawing.DRAWN_AT_ONCE]
+            pad = drawing.DRAWN_AT_ONCE - len(some)
+            told = None if kinds is None else kinds[first : first + drawing.DRAWN_AT_ONCE]
+            if told is not None:
+                told = torch.cat([told, told[-1:].expand(pad, *told.shape[1:])]).to(device)
+            drawn = method.decode(torch.cat([some, some[-1:].expand(pad, -1)]).to(device), told)
+            parts.append(drawn[: len(some)].float().cpu())
+        return torch.cat(parts)
+
+    def _ends(self, seeds: Sequence[int], share: Tensor, classes: Sequence[str]) -> Tensor | None:
+        """For each step the shares of the classes of both ends."""
+        ends = self._named_or_usual(seeds, classes)
+        if ends is None:
+            return None
+        first, second = torch.nn.functional.one_hot(ends, self.method.classes).float()
+        return torch.lerp(first[None], second[None], share[:, None])
+
+    def _named_or_usual(self, seeds: Sequence[int], classes: Sequence[str]) -> Labels | None:
+        """The classes named (one for each seed, or one for all), or those that the seeds draw unasked."""
+        if not classes:
+            kinds = self.method.labels_for(seeds, None)
+            return None if kinds is None else kinds.cpu()
+        return self._labels(list(classes) * (len(seeds) if len(classes) == 1 else 1), len(seeds))
+
+    @property
+    def codes_by_class(self) -> bool:
+        """Whether the way to a code (or noise) and back is told the picture's class."""
+        return bool(getattr(self.method, "codes_by_class", getattr(self.method, "classes", 0)))
+
+    def labels_of(self, classes: Sequence[str] | None, count: int) -> Labels | None:
+        """The classes of `count` pictures as numbers; None for a model that was not trained by class.
+
+        Raises UserError where such a model is not told them.
+        """
+        if not getattr(self.method, "classes", 0):
+            return None
+        if classes is None:
+            raise UserError(f"{self.recipe.name} was trained by class: it needs pictures whose classes are known")
+        return self._labels(classes, count)
+
+    def _walk(self, first: Tensor, second: Tensor, steps: int, classes: Sequence[str] | None) -> Tensor:
+        method = self._require(Edits, "edit")
+        ours, theirs = self._labels([classes[0], classes[-1]], 2).split(1) if classes else (None, None)
+        with drawing.using(self.method):
+            shares = torch.linspace(0, 1, steps).tolist()
+            return method.walk(self._fitting(first), self._fitting(second), shares, ours, theirs)
+
+    # Editing.
+
+    def complete(
+        self,
+        images: Images,
+        hole: Float[Tensor, "n 1 h w"],
+        seeds: Sequence[int],
+        classes: Sequence[str] | None = None,
+    ) -> Images:
+        """The pictures with something new where `hole` is 1, drawn by `seeds`; elsewhere they stay, to the bit.
+
+        `classes` names the class of each picture, or of all, for a model that was trained by class; it need not.
+        """
+        method = self._require(Edits, "edit")
+        return self._edited(method.complete, seeds, classes, self._fitting(images), hole)
+
+    def restore(
+        self,
+        seen: Tensor,
+        degrade: Callable[[Images], Tensor],
+        seeds: Sequence[int],
+        classes: Sequence[str] | None = None,
+    ) -> Images:
+        """Pictures of which `degrade` would make `seen`, n c' h' w': a linear function, such as those in `ops.degrade`.
+
+        A model that was trained to be given what `degrade` leaves needs fewer looks for it than any other.
+        """
+        method, nothing = self._require(Edits, "edit"), torch.zeros(1, *self.spec.shape)
+        if degrade(nothing).shape[1:] != seen.shape[1:]:
+            raise UserError(
+                f"of pictures of shape {self.spec.shape}, which the model draws, {tuple(degrade(nothing).shape[1:])} "
+                f"would be left, not {tuple(seen.shape[1:])}"
+            )
+        return self._edited(lambda part, *more: method.restore(part, degrade, *more), seeds, classes, seen)
+
+    def vary(
+        self, images: Images, strength: float, seeds: Sequence[int], classes: Sequence[str] | None = None
+    ) -> Images:
+        """Pictures like these: the nearer `strength` is to 1, the freer."""
+        method = self._require(Edits, "edit")
+        return self._edited(
+            lambda part, *more: method.vary(part, strength, *more), seeds, classes, self._fitting(images)
+        )
+
+    def move(self, images: Images, classes: Sequence[str], others: Sequence[str], strength: float = 1.0) -> Images:
+        """Each picture as if it were of another class; the smaller `strength`, the more of it stays."""
+        method = self._require(Edits, "edit")
+        pairs = zip(self._by_class(self._fitting(images), classes), self._by_class(images, others), strict=True)
+        with drawing.using(self.method):
+            moved = [
+                method.move(part, strength, labels, targets)
+                for (part, labels), (_, targets) in pairs
+                if labels is not None and targets is not None
+            ]
+        if not moved:
+            raise UserError(f"{self.recipe.name} was not trained by class: it has none to move pictures to")
+        return torch.cat(moved)
+
+    def _edited(
+        self, verb: Callable[..., Images], seeds: Sequence[int], classes: Sequence[str] | None, *rows: Tensor
+    ) -> Images:
+        """What `verb` makes of rows, seeds and labels, in full chunks: the same bits for a picture in any company."""
+        count = len(rows[0])
+        if len(seeds) != count:
+            raise UserError(f"there are {len(seeds)} seeds for {count} pictures")
+        named = list(classes or ()) * (count if classes and len(classes) == 1 else 1)
+        labels = self._labels(named, count) if named else None
+        parts: list[Tensor] = []
+        with drawing.using(self.method):
+            for first in range(0, count, EDITED):
+                kept = list(range(first, min(first + EDITED, count)))
+                index = torch.tensor(kept + kept[:1] * (EDITED - len(kept)))
+                chosen = None if labels is None else labels[index]
+                edited = verb(*(row[index] for row in rows), [seeds[i] for i in index.tolist()], chosen)
+                parts.append(edited[: len(kept)])
+        return torch.cat(parts)
 
     def extractor(self) -> Extractor:
         """This model's features as the ruler of other models."""
@@ -213,6 +514,8 @@ class Model:
         """Raise UserError where the pictures have another shape than the model's."""
         if dataset.spec.shape != self.spec.shape:
             raise UserError(f"the model is for pictures of shape {self.spec.shape}, the data have {dataset.spec.shape}")
+        if isinstance(self.method, Detects) and dataset.things != self.spec.things:
+            raise UserError("the boxes of the data are not of the things that the model was trained on")
         by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
         if by_class and dataset.classes != self.spec.classes:
             raise UserError("the classes of the data are not those that the model was trained on")

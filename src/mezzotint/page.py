@@ -28,7 +28,11 @@ from mezzotint.validity import ValidityCard
 Curve = tuple[list[float], list[float]]
 CAPTIONS = {
     "reconstructions": "{split} pictures above their reconstructions",
+    "atlas": "{split} pictures where their codes lie, by two principal axes",
+    "redrawn": "{split} pictures, what was given of them, and what was drawn from that",
     "mistakes": "{split} pictures that it is surest and wrong about",
+    "boxes": "what it finds in {split} pictures, with its certainty",
+    "forecasts": "{split} clips: what was recorded, what was forecast behind its context, the error",
 }
 """Of the sheets that measuring makes."""
 
@@ -38,7 +42,7 @@ def write(run: Run, card: ScoreCard, dataset: Dataset, sheets: dict[str, picture
     events = journal.read(run.journal_file)
     drawing = plot({title: {"": curve} for title, curve in curves(events).items()})
     write_whole(run.folder / "curves.svg", drawing)
-    shown = _sheets(run, dataset, progress_strip(run))
+    shown = _sheets(run, dataset, None if dataset.footage else progress_strip(run))
     for name, sheet in sheets.items():
         pictures.save_png(run.samples / f"{name}.png", sheet)
         shown[CAPTIONS[name].format(**card.protocol)] = sheet
@@ -232,7 +236,14 @@ def _sheets(run: Run, dataset: Dataset, strip: pictures.Pixels | None) -> dict[s
     """Pictures for the report by their captions."""
     sheets: dict[str, pictures.Pixels] = {}
     grids = sorted(p for p in run.samples.glob("*.png") if p.stem.isdigit())
-    real = dataset.images[dataset.splits["train"][:64]]
+    real = dataset.at(dataset.splits["train"][:3] if dataset.footage else dataset.splits["train"][:64])
+    if dataset.footage:
+        if grids:
+            sheets["validation clips at the last milestone: recorded, forecast, error"] = as_pixels(
+                Image.open(grids[-1])
+            )
+        shown = pictures.grid(np.concatenate(list(real)), real.shape[1])
+        return {**sheets, "training clips": pictures.enlarged(shown, 480)}
     if grids:
         sheets["drawn at the end, seeds from 0"] = as_pixels(Image.open(grids[-1]))
     sheets["training pictures"] = pictures.enlarged(pictures.grid(np.asarray(real)), 480)
@@ -271,7 +282,7 @@ def report(
     cost = f"{last['images']:,} pictures seen in {last['seconds'] / 60:.1f} minutes"
     return document(
         run.folder.name,
-        f"<p>{cost}.</p><h2>Pictures</h2>{figures(sheets)}<h2>Scores</h2>{_scores(card)}{_confusion(card)}"
+        f"<p>{cost}.</p><h2>Pictures</h2>{figures(sheets)}<h2>Scores</h2>{_scores(card)}{_confusion(card)}{_steps(card)}"
         f"{_audited(audited)}<h2>Curves</h2>{svg(drawing)}<h2>What happened</h2>{html_list(_happenings(events))}",
     )
 
@@ -325,6 +336,23 @@ def html_list(lines: Iterable[str]) -> str:
 def svg(drawing: str) -> str:
     """A drawing without the head of its file, to stand in a page."""
     return drawing[drawing.index("<svg") :]
+
+
+PER_STEP = ("mse_frame", "psnr", "ssim")
+
+
+def _steps(card: ScoreCard) -> str:
+    """The error of forecasts over the step, beside those of the forecasters that know nothing."""
+    panels: dict[str, dict[str, Curve]] = {}
+    for name, score in card.scores.items():
+        way, bracket, step = name.partition("[+")
+        measured = next((m for m in PER_STEP if way.endswith(m)), None)
+        if bracket and measured and math.isfinite(score.value):
+            who = way.removesuffix(measured).strip("_").replace("_", " ") or "forecast"
+            xs, ys = panels.setdefault(measured, {}).setdefault(who, ([], []))
+            xs.append(float(step.rstrip("]")))
+            ys.append(score.value)
+    return f"<h2>Step by step</h2>{svg(plot(panels, 'frames ahead'))}" if panels else ""
 
 
 def _confusion(card: ScoreCard) -> str:

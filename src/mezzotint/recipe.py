@@ -18,13 +18,24 @@ class Data:
     """Which pictures, and how they are brought to one shape."""
 
     source: str = "digits"
-    """A named data set, a folder or an .npz file."""
+    """A named data set, a folder, a film or an .npz file."""
     size: int | None = None
     """Side of the square pictures in pixels; the data's own where it is not given."""
     channels: int | None = None
     """1 grey, 3 RGB; the data's own where it is not given."""
     crop: Literal["center", "fit", "stretch"] = "center"
+    frames: int | None = None
+    """Frames of a clip; None for still pictures."""
+    stride: int | None = None
+    """Frames from the beginning of a clip to that of the next; half a clip where it is not given."""
     augment: Augment = Augment()
+    balance: float = 0.0
+    """How far classes are shown equally often: 0 as they are, 1 all alike (`data.loader.Batches`)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a balance that is none."""
+        if not 0 <= self.balance <= 1:
+            raise ValueError("balance must be from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,8 @@ class Optimizer:
     eps: float = 1e-8
     weight_decay: float = 0.0
     """Decoupled for AdamW and Muon; added to the gradient by the others."""
+    decay_vectors: bool = True
+    """Whether biases, norms and other vectors decay too; of SGD, Adam, AdamW and Muon."""
     vector_lr: float = 1e-3
     """Muon only: learning rate of the AdamW that takes biases, norms and the head."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -48,6 +61,8 @@ class Optimizer:
     """Share of progress over which the rate rises from zero."""
     decay_from: float = 0.0
     """Progress at which the decay begins."""
+    decay_to: float = 1.0
+    """Progress at which it ends: what learns no longer than that is done by then."""
     final: float = 0.0
     """What is left of the rate at the end, as a share of `lr`."""
     l1: float = 0.0
@@ -128,8 +143,13 @@ class Recipe:
     clip_norm: float = 0.0
     """Bound on the norm of a phase's gradient; 0 is none."""
     seed: int = 0
+    start: str | None = None
+    """Hash of the weights that the run begins with (`start.safetensors` in its folder); None begins at random."""
     milestones: int = 8
     """Sample grids and validation scores, spread evenly over the run."""
+    rollbacks: int = 3
+    """Times that a run which fails goes back to its last healthy milestone with a remedy, before it stops; 0 only tells
+    of troubles."""
     patience: int = 0
     """Stop early after so many milestones without a better validation score; 0 never does."""
     nonfinite_limit: int = 20
@@ -141,8 +161,8 @@ class Recipe:
         """Raise ValueError for sizes that cannot be trained with."""
         if self.batch < 1 or (self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch):
             raise ValueError("batch must be at least 1 and micro_batch between 1 and batch")
-        if min(self.milestones, self.patience, self.nonfinite_limit) < 0 or not 0 <= self.seed < 2**63:
-            raise ValueError("milestones, patience, nonfinite_limit and seed must not be negative")
+        if min(self.milestones, self.rollbacks, self.patience, self.nonfinite_limit) < 0 or not 0 <= self.seed < 2**63:
+            raise ValueError("milestones, rollbacks, patience, nonfinite_limit and seed must not be negative")
         if not 0 <= self.clip_norm < float("inf") or not self.checkpoint_seconds >= 0:
             raise ValueError("clip_norm and checkpoint_seconds must be finite and not negative")
 
@@ -176,6 +196,10 @@ def with_setting(recipe: Recipe, setting: str, kinds: codec.Kinds) -> Recipe:
         return recipe
     if path in ("budget.images", "budget.minutes"):
         raise UserError("the budget is set by --minutes or --images")
-    if path in ("data.source", "data.size", "data.channels", "data.crop"):
-        raise UserError(f"{path} is not set so: name the pictures after the recipe, and --size, --channels or --crop")
+    if path == "start":
+        raise UserError("a run begins with the weights of another by --from RUN")
+    if path in ("data.source", "data.size", "data.channels", "data.crop", "data.frames", "data.stride"):
+        raise UserError(
+            f"{path} is not set so: name the data after the recipe, and --size, --channels, --crop, --frames, --stride"
+        )
     return codec.changed(recipe, path, text, kinds)

@@ -24,15 +24,23 @@ tell which pictures of which model were judged, not how."""
 
 _LIKELIHOOD = ("likelihood",)
 _PIXELS = ("quantization",)
+_WAYS = ("", "copy_last_", "linear_motion_")
+_FORECAST = ("context", "horizon", "quantization")
 _DRAWN = ("extractor", "drawn", "reference", "quantization", "neighbors", "classes_drawn")
 BEARING: dict[str, tuple[str, ...]] = {
     "elbo": _LIKELIHOOD,
     "bits_per_dimension": _LIKELIHOOD,
+    "bits_per_dimension_iw": ("importance",),
     "bits_per_dimension_ode": ("density",),
-    "psnr": _PIXELS,
-    "ssim": _PIXELS,
+    "psnr": (*_PIXELS, "context", "horizon"),
+    "ssim": (*_PIXELS, "context", "horizon"),
+    **{f"{way}{name}": _FORECAST for way in _WAYS for name in ("mse_frame", "mse", "mae")},
+    **{f"{way}{name}": _FORECAST for way in _WAYS[1:] for name in ("psnr", "ssim")},
+    **{f"{way}frechet_video": (*_FORECAST, "extractor", "film_features") for way in _WAYS},
     "classification_accuracy_score": ("cas", "quantization"),
     "neighbor_accuracy": ("neighbors_among",),
+    **dict.fromkeys(("average_precision", "average_precision_50", "average_recall"), ("detection",)),
+    **dict.fromkeys(("redrawn_psnr", "redrawn_ssim"), ("redrawn", "quantization")),
     **dict.fromkeys(("frechet", "frechet_infinity", "frechet_spatial", "frechet_within_classes", "kid"), _DRAWN),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _DRAWN),
 }

@@ -33,7 +33,7 @@ def train_shadows(run: Run, dataset: Dataset, number: int, seed: int, show: api.
         budget = Budget(images=max(stored.recipe.batch, round(stored.card["images_seen"] * share)))
         recipe = replace(stored.recipe, budget=budget, seed=stored.recipe.seed + i + 1, milestones=0, patience=0)
         folder = run.folder / "shadows" / f"{seed}-{i}"
-        _train(folder, recipe, half, show)
+        train_to_end(folder, recipe, half, show)
         found.append(Shadow(snapshot.load(folder, catalog.kinds()).method, rows))
     return found
 
@@ -56,8 +56,8 @@ def half_of(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return replace(dataset, splits=splits, digest=shadow_digest(dataset, rows))
 
 
-def _train(folder: Path, recipe: Recipe, half: Dataset, show: api.Show | None) -> None:
-    """Train one shadow to its end, from where it was left."""
+def train_to_end(folder: Path, recipe: Recipe, half: Dataset, show: api.Show | None = None) -> None:
+    """Train on a part of the data to the end, from where it was left; the model is all that it leaves, unmeasured."""
     shadow = runs.find(folder) if folder.exists() else runs.begin(folder, recipe, half.spec, half.digest)
     if shadow.facts()["digest"] != half.digest:
         raise UserError(f"{folder} is of other data; remove {folder.parent} and audit anew")

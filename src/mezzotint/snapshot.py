@@ -16,7 +16,7 @@ from mezzotint.errors import UserError
 from mezzotint.files import write_tensors
 from mezzotint.method import Method
 from mezzotint.recipe import Recipe, from_json
-from mezzotint.types import DataSpec
+from mezzotint.types import Calibrates, DataSpec
 
 FORMAT = 1
 
@@ -62,9 +62,11 @@ def load(folder: Path, kinds: codec.Kinds) -> Snapshot:
     card = _card(folder)
     recipe = from_json(_text(folder / "recipe.json"), kinds, str(folder / "recipe.json"))
     try:
-        spec = DataSpec(**{**card["spec"], "classes": tuple(card["spec"]["classes"])})
+        spec = DataSpec.from_fields(card["spec"])
         method = recipe.method.build(spec)
         method.load_state_dict(load_file(folder / "weights.safetensors"))
+        if isinstance(method, Calibrates) and card.get("calibration"):
+            method.temperature = float(card["calibration"]["temperature"])
         if file_digest(folder / "weights.safetensors") != card["weights"]:
             raise UserError(f"{folder}/weights.safetensors is not the one that its card names; copy the snapshot again")
     except (OSError, SafetensorError) as error:

@@ -49,6 +49,12 @@ def run_command(*words: object, folder: Path, code: int = 0, **variables: str) -
     return done
 
 
+@pytest.fixture(scope="session")
+def run_in() -> Say:
+    """The same as a fixture, for runs that several tests share."""
+    return run_here
+
+
 @pytest.fixture
 def say(home: Path) -> Say:
     """A command in an empty folder and the exit code that is expected of it."""

@@ -21,8 +21,9 @@ COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
 VERBS = (
     *("train", "recipes", "check", "show", "measure", "validity", "compare", "arena", "audit", "board"),
-    *("generate", "classify", "reconstruct", "interpolate"),
-    *("compress", "decompress", "inspect"),
+    *("generate", "classify", "explain", "labels", "reconstruct", "interpolate", "latent", "augment", "detect"),
+    *("encode", "atlas", "steer", "arithmetic", "neighbors", "outliers", "forecast"),
+    *("compress", "decompress", "inspect", "edit"),
 )
 
 
@@ -129,6 +130,11 @@ def test_an_existing_run_is_never_overwritten(say: Say, models: Path) -> None:
         (["generate", "nowhere", "--out", "picture.jpg"], ".png"),
         (["generate", "nowhere", "--count", "0"], "at least 1"),
         (["board", "nowhere"], "nowhere"),
+        (["augment", "nowhere"], "nowhere"),
+        (["detect", "nowhere", "a.png"], "nowhere"),
+        (["detect", "nowhere", "a/b.png", "c/b.png"], "the same name"),
+        (["train", "detector", "digits"], "pictures with boxes"),
+        (["augment", "nowhere", "--shots", "3"], "give --judge"),
         (["compare", "nowhere"], "two or more different runs"),
         (["compare", "nowhere", "elsewhere"], "nowhere has no score.json"),
         (["arena", "digits", "--recipes", "dcgna"], "did you mean 'dcgan'?"),
@@ -230,6 +236,20 @@ def test_what_a_model_cannot_do_is_said(say: Say, models: Path, digit_files: Any
 # Using.
 
 
+def test_augment_writes_a_labelled_folder(say: Say, models: Path, home: Path) -> None:
+    words = ["augment", models / "gan", "--classes", "3", "7", "--per-class", "5", "--out", "more"]
+    done = say(*words, "--recogniser", models / "cnn", "--certainty", "0.05", "--seed", "4")
+    assert re.search(r"^3: \d of \d+ drawn", done.stdout)
+    manifest = json.loads((home / "more" / "manifest.json").read_text())
+    assert {told["class"] for told in manifest["pictures"]} <= {"3", "7"}
+    assert all(told["certainty"] >= 0.05 for told in manifest["pictures"])
+    assert len(list((home / "more").glob("*/seed-*.png"))) == len(manifest["pictures"])
+    assert "is not empty" in sentence(say(*words, code=2))
+    few = [*words[:-1], "other", "--judge", "--shots", "9999"]
+    assert "ask for no more with --shots" in sentence(say(*few, code=2))
+    assert not (home / "other").exists()
+
+
 def test_classify_prints_a_table_or_json(say: Say, models: Path, digit_files: tuple[Path, Path]) -> None:
     table = say("classify", models / "cnn", "one.png", "two.png").stdout
     assert len(table.splitlines()) == 2
@@ -262,6 +282,37 @@ def test_reconstruct_and_interpolate(say: Say, models: Path, home: Path, digit_f
 # Measuring and looking.
 
 
+def test_between_two_seeds_and_two_classes(say: Say, models: Path, home: Path) -> None:
+    say("generate", models / "gan", "--between", 3, 9, "--classes", 1, 8, "--count", 5, "--out", "between.npz")
+    walk = np.load("between.npz")["images"]
+    assert len(walk) == 5
+    for seed, name, end in ((3, "1", walk[0]), (9, "8", walk[-1])):
+        say("generate", models / "gan", "--seed", seed, "--count", 1, "--classes", name, "--out", f"{seed}.npz")
+        assert np.array_equal(np.load(f"{seed}.npz")["images"][0], end)
+    told = sentence(say("generate", models / "gan", "--between", 1, 2, "--steps", 5, code=2))
+    assert "in one pass" in told
+    assert "vae-dense model cannot go between seeds" in sentence(
+        say("generate", models / "vae", "--between", 1, 2, code=2)
+    )
+
+
+def test_factors_and_projections(say: Say, models: Path, home: Path) -> None:
+    say("latent", models / "gan", "--factors", 2, "--count", 3, "--steps", 5, "--out", "walks.npz")
+    walks = np.load("walks.npz")["images"].reshape(3, 2, 5, 8, 8, 1)
+    assert np.array_equal(walks[:, 0, 2], walks[:, 1, 2]), "every walk passes its seed's own picture"
+    say("generate", models / "gan", "--count", 3, "--out", "drawn")
+    drawn = sorted(Path("drawn").glob("*.png"))
+    told = say("latent", models / "gan", *drawn, "--steps", 60, "--out", "found.npz").stdout
+    assert "3 projections in found.npz" in told
+    found = np.load("found.npz")
+    assert found["latents"].shape == (3, 128)
+    asked = np.stack([np.asarray(Image.open(p)) for p in drawn]).astype(float)
+    assert np.abs(found["images"][..., 0] - asked).mean() < 12  # of 255 levels
+    say("latent", models / "gan", *drawn, "--classes", 7, "--steps", 2, "--out", "found.png")
+    assert Path("found.png").is_file()
+    assert "at least 1" in sentence(say("latent", models / "gan", "--factors", 0, code=2))
+
+
 def test_measure_in_the_features_of_a_recogniser(say: Say, models: Path, home: Path) -> None:
     shutil.copytree(models / "gan", home / "gan")
     done = say("measure", "gan", "--features", models / "cnn", "--count", 200)
@@ -273,6 +324,25 @@ def test_measure_in_the_features_of_a_recogniser(say: Say, models: Path, home: P
         assert score["low"] <= score["value"] <= score["high"]
         assert f"{name}_floor" in card["scores"]
     assert "cnn-classic" in (home / "gan" / "report.html").read_text()
+
+
+def test_resuming_a_finished_run_keeps_a_more_careful_card(say: Say, models: Path, home: Path) -> None:
+    shutil.copytree(models / "gan", home / "gan")
+    say("measure", "gan", "--features", models / "cnn", "--count", 60)
+    card = (home / "gan/score.json").read_text()
+    assert "cnn-classic" in card
+    say("train", "--resume", "gan")
+    assert (home / "gan/score.json").read_text() == card
+    assert (home / "gan/report.html").is_file()
+
+
+def test_a_model_folder_does_not_name_the_place_of_the_pictures(say: Say, home: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(home / "mine.npz", images=rng.integers(0, 256, (40, 8, 8, 1), np.uint8), labels=np.arange(40) % 4)
+    say("train", "cnn-classic", "mine.npz", "--images", 64, "--set", "batch=16", *FIXED, "--out", "run")
+    assert json.loads((home / "run/recipe.json").read_text())["data"]["source"] == str(home / "mine.npz")
+    assert str(home) not in "".join(p.read_text() for p in (home / "run/snapshot").glob("*.[jm]*"))
+    say("measure", "run")  # the run itself knows where they are
 
 
 def test_measure_in_the_features_of_a_weight_file(say: Say, models: Path, home: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mezzotint.data.augment import NUMBERS, Augment, augment
+from mezzotint.data.augment import MORE, NUMBERS, Augment, augment
 
 PICTURES = torch.rand(6, 3, 9, 11, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -85,3 +85,41 @@ def test_a_picture_is_decided_by_its_own_row_alone_and_stays_in_range(channels):
     for i in range(6):
         alone = augment(pictures[i : i + 1], rows[i : i + 1], config)[0]
         assert torch.allclose(alone, together[i], atol=1e-6)  # sums over a picture may be taken in another order
+
+
+def erased(rows: torch.Tensor, chance: float = 1.0, channels: int = 3) -> torch.Tensor:
+    """Where a pixel is not as it was."""
+    pictures = torch.zeros(len(rows), channels, 20, 30)
+    return (augment(pictures, rows, Augment(erasing=chance)) != 0).any(1)
+
+
+def test_erasing_fills_a_rectangle_of_its_area_and_shape_with_noise():
+    rows = torch.full((1, MORE), 0.5, dtype=torch.float64)
+    hole = erased(rows)[0]
+    down, across = hole.any(1).nonzero().flatten(), hole.any(0).nonzero().flatten()
+    height, width = int(down[-1] - down[0]) + 1, int(across[-1] - across[0]) + 1
+    assert hole.sum() == height * width
+    # In the middle of its range: 21 % of 600 pixels, as high as wide (0.3 to 3.3 in logarithms).
+    assert (height, width) == (round((0.21 * 600) ** 0.5),) * 2
+    filled = augment(torch.zeros(1, 1, 20, 30), rows, Augment(erasing=1.0))[0, 0][hole]
+    assert filled.unique().numel() == hole.sum()
+    assert filled.abs().max() <= 1
+
+
+def test_erasing_stays_inside_and_covers_what_the_paper_says():
+    rows = torch.rand(3000, MORE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    holes = erased(rows, 0.25)
+    touched = holes.flatten(1).any(1)
+    assert float(touched.float().mean()) == pytest.approx(0.25, abs=0.03)
+    areas = holes[touched].float().mean((1, 2))
+    assert areas.min() > 0.01
+    assert areas.max() < 0.42
+    assert float(areas.mean()) == pytest.approx(0.21, abs=0.02)
+    assert holes[:, 0].any() and holes[:, -1].any() and holes[:, :, 0].any() and holes[:, :, -1].any()
+
+
+def test_erasing_is_decided_by_a_pictures_own_row():
+    rows = torch.rand(6, MORE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    together = augment(PICTURES, rows, Augment(erasing=0.7))
+    for i in range(6):
+        assert torch.equal(augment(PICTURES[i : i + 1], rows[i : i + 1], Augment(erasing=0.7))[0], together[i])

@@ -29,17 +29,17 @@ def first_losses(name: str, digits: Any, make_recipe: Any, folder: Path) -> list
     return [{k: float(f"{v:.7g}") for k, v in report.losses.items()} for report in steps]
 
 
-@pytest.mark.parametrize("name", catalog.RECIPES)
+@pytest.mark.parametrize("name", sorted(set(catalog.RECIPES) - {"detector", "flow-color"}))
 def test_first_losses_are_as_they_were(
     name: str,
-    digits: Any,
+    data_of: Any,
     make_recipe: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     rewrite_golden: bool,
 ) -> None:
     monkeypatch.setattr(looping, "LOG_SECONDS", 0.0)  # a report a step
-    found = first_losses(name, digits, make_recipe, tmp_path / "run")
+    found = first_losses(name, data_of(name), make_recipe, tmp_path / "run")
     assert len(found) == STEPS
     stored = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if rewrite_golden:

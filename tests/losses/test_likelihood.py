@@ -1,3 +1,5 @@
+import math
+
 import mpmath
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import distributions
 
-from mezzotint.losses.likelihood import bernoulli, discretized_logistic, gaussian, gaussian_kl
+from mezzotint.losses.likelihood import Mixture, bernoulli, discretized_logistic, gaussian, gaussian_kl
 
 LEVELS = (torch.arange(256, dtype=torch.float64) / 127.5 - 1).view(256, 1, 1, 1)
 mpmath.mp.dps = 60
@@ -166,3 +168,81 @@ def test_divergence_is_torchs():
     assert gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 3)).tolist() == [0, 0]
     arguments = (mean.requires_grad_(), log_variance.requires_grad_())
     assert torch.autograd.gradcheck(gaussian_kl, arguments)
+
+
+def raw_mixture(n=2, components=3, numbers=4, side=3, scale=1.0):
+    torch.manual_seed(0)
+    return scale * torch.randn(n, numbers * Mixture.outputs(components, numbers), side, side, dtype=torch.float64)
+
+
+def levels_like(n=2, numbers=4, side=3):
+    return torch.randint(0, 256, (n, numbers, side, side)).double() / 127.5 - 1
+
+
+def test_a_mixture_of_one_uncoupled_component_is_the_logistic():
+    raw, images = torch.randn(2, 3, 4, 4).double(), levels_like(2, 1, 4)
+    found = Mixture.of(raw, 1, 1).log_probability(images).flatten(1).sum(1)
+    expected = discretized_logistic(raw[:, 1:2], raw[:, 2:3] - 2.0, images)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_mixture_by_its_definition():
+    """Number by number: the components of equation 2, shifted by the numbers before it."""
+    k, m = 3, 4
+    raw, images = raw_mixture(1, k, m, 1), levels_like(1, m, 1)
+    table, x = raw.view(-1, m), images.flatten()
+    found = Mixture.of(raw, k, m).log_probability(images).flatten()
+    for i in range(m):
+        weights = table[:k, i].softmax(0)
+        shift = sum(float(table[3 * k + j, i] * x[j]) for j in range(i))
+        total = 0.0
+        for c, place in enumerate([-0.5, 0.0, 0.5]):
+            mean, log_scale = float(table[k + c, i]) + place + shift, float(table[2 * k + c, i]) - 2.0
+            level = round(float((x[i] + 1) * 127.5))
+            total += float(weights[c]) * math.exp(float(exact(discretized_logistic, mean, log_scale, level)))
+        assert float(found[i]) == pytest.approx(math.log(total), rel=1e-9)
+
+
+def test_the_levels_of_a_mixture_sum_to_one_given_those_before():
+    raw = raw_mixture(1, 3, 2, 1).repeat(256, 1, 1, 1)
+    first = levels_like(1, 1, 1).expand(256, 1, 1, 1)
+    images = torch.cat([first, LEVELS], 1)
+    log_probability = Mixture.of(raw, 3, 2).log_probability(images)
+    assert log_probability[:, 1].exp().sum().item() == pytest.approx(1, abs=1e-8)
+    assert (log_probability[:, 0] == log_probability[0, 0]).all(), "an earlier number does not know of a later one"
+
+
+def test_gradients_of_a_mixture_out_to_the_tails():
+    raw = (4 * raw_mixture(1, 2, 2, 1)).requires_grad_()
+    for pair in ((0, 255), (255, 0), (127, 128)):
+        images = torch.tensor(pair).double().view(1, 2, 1, 1) / 127.5 - 1
+
+        def of(raw, images=images):
+            return Mixture.of(raw, 2, 2).log_probability(images)
+
+        assert torch.autograd.gradcheck(of, (raw,), rtol=1e-4, atol=1e-5)
+
+
+def test_draws_of_a_mixture_have_its_probabilities():
+    """A narrow one, so that few levels share the mass: their frequencies among 20,000 draws."""
+    raw = raw_mixture(1, 2, 2, 1, 0.3).float()
+    raw[:, 8:12] -= 3  # log-scales (components first, then numbers)
+    n = 20_000
+    drawn = Mixture.of(raw.expand(n, -1, 1, 1), 2, 2).drawn(torch.rand(n, 2, 2, 1, 1))
+    levels, counts = ((drawn[:, 0].flatten() + 1) * 127.5).round().long().unique(return_counts=True)
+    images = torch.zeros(len(levels), 2, 1, 1)
+    images[:, 0, 0, 0] = levels / 127.5 - 1
+    expected = Mixture.of(raw.expand(len(levels), -1, 1, 1), 2, 2).log_probability(images)[:, 0].flatten().exp()
+    assert expected.sum().item() > 0.99
+    torch.testing.assert_close(counts / n, expected, rtol=0, atol=4 * 0.5 / math.sqrt(n))
+    assert (drawn * 127.5 + 127.5 - (drawn * 127.5 + 127.5).round()).abs().max() < 1e-3
+
+
+def test_the_expected_numbers_of_a_mixture_are_the_mean_of_its_draws():
+    raw = raw_mixture(1, 2, 2, 1, 0.2).float()
+    raw[:, 4:8] *= 0.2
+    raw[:, 8:12] -= 2
+    mixture = Mixture.of(raw.expand(20_000, -1, 1, 1), 2, 2)
+    drawn = mixture.drawn(torch.rand(20_000, 2, 2, 1, 1))
+    # Levels and ends are rounded in a draw; four standard errors of numbers of spread below 0.6.
+    torch.testing.assert_close(drawn.mean(0), mixture.expected()[0], rtol=0, atol=0.02)

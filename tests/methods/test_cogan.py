@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from mezzotint import drawing
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
 from mezzotint.types import Batch, DataSpec
@@ -46,3 +47,16 @@ def test_both_kinds_of_a_pair_share_all_but_the_pixels_layers(digits: Dataset, m
     assert not last.weight.grad[:, 1].any()
     logits = [method.discriminator(pictures.detach(), kind, torch.zeros(5, dtype=torch.int64)) for kind in (0, 1)]
     assert not torch.equal(*logits)
+
+
+def test_the_sample_sheet_shows_each_row_above_its_edges(digits: Dataset, make_recipe: Any) -> None:
+    method = built("cogan", digits.spec, make_recipe).eval()
+    columns = drawing.grid_columns(method)
+    sheet = drawing._rows_of_pairs(method, columns)
+    assert sheet.shape == (drawing.ROWS * columns, *digits.spec.shape)
+    with torch.no_grad():
+        pictures, edges = method.generate_pairs([*range(50)])
+    rows = sheet.view(drawing.ROWS, columns, *digits.spec.shape)
+    torch.testing.assert_close(rows[2], pictures[columns : 2 * columns].clamp(-1, 1))
+    torch.testing.assert_close(rows[3], edges[columns : 2 * columns].clamp(-1, 1))
+    assert drawing.sample_grid(method) is not None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mezzotint.errors import UserError
-from mezzotint.metrics.paired import difference, holm
+from mezzotint.metrics.paired import crossed, difference, holm
 
 
 @settings(deadline=None, max_examples=30)
@@ -68,3 +68,39 @@ def test_holm_raises_p_values_as_published():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_trainings_that_agree_on_all_pictures_are_as_many_pictures():
+    """Without a spread between trainings the error is that of the mean over pictures."""
+    values = torch.tensor([0.0, 1.0, 0.0, 1.0, 1.0])
+    found = crossed(values.expand(4, 5))
+    error = float(values.double().std()) / math.sqrt(5)
+    reach = stats.t.ppf(0.975, 3) * error
+    assert (found.score.low, found.score.high) == pytest.approx((0.6 - reach, 0.6 + reach), rel=1e-9)
+    assert found.p == pytest.approx(2 * stats.t.sf(0.6 / error, 3), rel=1e-9)
+
+
+def test_trainings_that_differ_by_a_constant_are_as_many_trainings():
+    found = crossed(torch.tensor([[1.0], [2.0], [4.0]]).expand(3, 50))
+    expected = stats.ttest_1samp([1.0, 2.0, 4.0], 0)
+    interval = expected.confidence_interval(0.95)
+    assert (found.score.low, found.score.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
+
+
+def test_the_interval_over_trainings_and_pictures_holds_the_truth():
+    """300 worlds with both kinds of spread; of a true 95 % interval fewer than 270 hold the truth once in 10,000."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(300):
+        table = rng.normal(0, 1, (5, 1)) + rng.normal(0, 3, (1, 40)) + rng.normal(0, 2, (5, 40))
+        score = crossed(torch.from_numpy(table)).score
+        held += score.low <= 0 <= score.high
+    assert held >= 270
+
+
+def test_a_single_training_or_no_difference_at_all():
+    one = crossed(torch.ones(1, 9))
+    assert (one.score.value, one.score.low, one.score.high) == (1.0, -math.inf, math.inf)
+    assert math.isnan(one.p)
+    assert crossed(torch.zeros(3, 4)).p == 1.0

@@ -359,14 +359,43 @@ def test_slow_drawing_draws_fewer_pictures_for_the_card(make_recipe: Any, train_
     training = train_in(tmp_path / "run", make_recipe("gan-mlp", steps=1))
     training.recipe = replace(training.recipe, budget=Budget(minutes=10))
     for seconds, drawn in ((0.001, 10_000), (0.02, 2_000), (0.1, 500)):
-        training.glances = [seconds] * 3
+        training.state.glances = [seconds] * 3
         assert training.pictures_to_draw() == drawn
+
+
+def test_a_resumed_run_knows_what_measuring_takes(make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
+    first = train_in(tmp_path / "run", make_recipe("gan-mlp", steps=4, milestones=4), steps=2)
+    again = train_in(tmp_path / "run", steps=1)
+    assert len(first.state.glances) == 2
+    assert again.state.glances[:2] == first.state.glances
+
+
+def test_the_plan_is_made_with_every_turn_of_a_grown_network(digits: Dataset, make_recipe: Any, tmp_path: Path) -> None:
+    """What is timed are steps with and without the rare penalty, at the end of the growth."""
+    import time
+
+    recipe = make_recipe("progan")
+    run = runs.begin(tmp_path / "run", recipe, digits.spec, digits.digest)
+    taken: list[tuple[int, int]] = []
+
+    class Watched(looping.Stepper):
+        def step(self, progress: float) -> Any:
+            at = self.state.step
+            result = super().step(progress)
+            taken.append((at, self.state.method.stage))
+            return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(looping, "Stepper", Watched)
+        seconds = Training(run, recipe, digits, time.monotonic())._timed_steps(recipe.execution)
+        assert next(seconds) > 0
+    assert taken == [(0, 1), (1, 1)], "one step with all turns, one without the penalty; digits double once"
 
 
 def test_a_milestone_of_a_flow_tells_what_drawing_takes(make_recipe: Any, train_in: Any, tmp_path: Path) -> None:
     """Its score is taken without drawing, and the card at the end draws."""
     few = ("method.drawing.steps=2", "method.network.width=16")
     training = train_in(tmp_path / "run", make_recipe("flow", *few, steps=2, milestones=1))
-    (glance,) = training.glances
+    (glance,) = training.state.glances
     training.recipe = replace(training.recipe, budget=Budget(minutes=10))
     assert training._seconds_of_measuring() == pytest.approx(glance * training.pictures_to_draw())

@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from mezzotint.digest import tensors_digest
 from mezzotint.recipe import Optimizer
 from mezzotint.training import optimizers
+from mezzotint.training.state import State
 
 NAMES = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "muon")
 THEIRS = {
@@ -194,3 +196,57 @@ def test_penalties_are_the_gradients_of_their_sums() -> None:
 def test_odd_numbers_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"optimizer|betas"):
         setting("adam", **changes)
+
+
+def test_a_decay_may_end_before_the_run_does() -> None:
+    settings = Optimizer(schedule="cosine", warmup=0.1, decay_to=0.6, final=0.05)
+    whole = Optimizer(schedule="cosine", warmup=0.1, final=0.05)
+    assert optimizers.rate_factor(settings, 0.35) == pytest.approx(optimizers.rate_factor(whole, 0.55))
+    assert optimizers.rate_factor(settings, 0.6) == pytest.approx(0.05)
+    assert optimizers.rate_factor(settings, 0.9) == pytest.approx(0.05)
+
+
+# Turns.
+
+
+def test_lazy_turns_spread_the_settings_as_in_stylegan2() -> None:
+    """Karras et al. 2020, appendix B: with a penalty every 16 steps c = 16/17."""
+    once = Optimizer(lr=0.002, betas=(0.0, 0.99), momentum=0.8)
+    c = 16 / 17
+    found = optimizers.spread_over(once, 1 + 1 / 16)
+    assert found.lr == pytest.approx(0.002 * c)
+    assert found.betas == pytest.approx((0.0, 0.99**c))
+    assert found.momentum == pytest.approx(0.8**c)
+
+
+@pytest.mark.parametrize("turns", [1.0, 0.2])
+def test_one_turn_a_step_or_fewer_changes_nothing(turns: float) -> None:
+    assert optimizers.spread_over(setting("adam"), turns) == setting("adam")
+
+
+def test_equal_turns_forget_as_one(make_recipe: Any, digits: Any) -> None:
+    """With the penalty at every second step the discriminator has 1.5 turns a step, the generator one."""
+    recipe = make_recipe("progan", "method.penalty_every=2")
+    settings = State(recipe, recipe.method.build(digits.spec)).settings
+    asked = recipe.optimizers
+    assert settings["generator"] == asked["generator"]
+    assert settings["discriminator"].lr == pytest.approx(asked["discriminator"].lr / 1.5)
+    assert settings["discriminator"].betas[1] ** 1.5 == pytest.approx(asked["discriminator"].betas[1])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
+def test_vectors_need_not_decay(name):
+    """Without a gradient only decay moves anything."""
+    matrix, vector = nn.Parameter(torch.ones(20, 20)), nn.Parameter(torch.ones(20))
+    settings = Optimizer(name=name, lr=0.1, vector_lr=0.1, weight_decay=0.5, decay_vectors=False)
+    optimizer = optimizers.build(settings, [matrix, vector])
+    optimizers.set_rate(optimizer, settings, 0.5)
+    for p in (matrix, vector):
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    assert (matrix < 1).all()
+    assert torch.equal(vector, torch.ones(20))
+    # What it remembers comes back, numbered over both groups.
+    again = optimizers.build(settings, [nn.Parameter(matrix.detach().clone()), nn.Parameter(vector.detach().clone())])
+    optimizers.load_state_tensors(again, optimizers.state_tensors(optimizer))
+    assert optimizers.state_tensors(again).keys() == optimizers.state_tensors(optimizer).keys()

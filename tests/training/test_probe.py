@@ -148,3 +148,22 @@ def test_the_heat_of_summer_is_no_neighbor() -> None:
         machine.run(3, one=0.018 * (1 + i / 100), two=0.010 * (1 + i / 100))
     assert machine.threads == 2
     assert machine.changes <= 4
+
+
+def test_a_new_stage_is_no_neighbor() -> None:
+    """Steps that cost three times as much from one moment on, because the network has grown, start no trial."""
+    machine = Machine(2)
+    machine.run(20, **QUIET)
+    assert machine.pace.forget(machine.now) is None
+    machine.run(60, one=0.054, two=0.030)
+    assert (machine.threads, machine.changes) == (2, 0)
+
+
+def test_a_stage_that_begins_in_a_trial_ends_it() -> None:
+    machine = Machine(2)
+    machine.run(20, **QUIET)
+    while machine.threads == 2:
+        machine.run(0.1, **BUSY)
+    assert machine.pace.forget(machine.now) == 2
+    assert machine.pace.threads == 2
+    assert machine.pace.forget(machine.now) is None

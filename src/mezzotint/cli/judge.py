@@ -120,8 +120,9 @@ def audit(
     seed:
         Another seed draws other pictures.
     """
-    from mezzotint import api, drawing, page
+    from mezzotint import api, latent, page
     from mezzotint import audit as auditing
+    from mezzotint.catalog import kinds
     from mezzotint.data import pictures
     from mezzotint.model import extractor, load
     from mezzotint.shadows import train_shadows
@@ -132,9 +133,10 @@ def audit(
     api.refuse_odd_seed(seed)
     place, model = find(run), load(run)
     ruler = extractor(features, model.spec) if features else None
-    dataset = api.load_data(model.recipe)
+    recipe = place.recipe(kinds())
+    dataset = api.load_data(recipe)
     if dataset.digest != model.card["data_digest"]:
-        raise UserError(f"the pictures in {model.recipe.data.source} are not those that {run} was trained on")
+        raise UserError(f"the pictures in {recipe.data.source} are not those that {run} was trained on")
     with Bar() as bar:
         trained = train_shadows(place, dataset, shadows, seed, bar.show) if shadows else []
     card = model.audit(dataset, count=count, features=ruler, shadows=trained, seed=seed)
@@ -150,7 +152,7 @@ def audit(
     if scores is not None:
         # The sheets show pictures that the scores are of, which may be others than those of the training.
         same = scores.protocol.get("data_digest") == dataset.digest
-        sheets = drawing.telling_sheets(model.method, dataset, scores) if same else {}
+        sheets = latent.telling_sheets(model.method, dataset, scores) if same else {}
         page.write(place, scores, dataset, sheets)
     print(f"written to {place.folder / 'audit.json'}")
 

@@ -35,17 +35,18 @@ def recipes(name: str | None = None, /) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("recipe", "for", "parameters", "measured on Fashion-MNIST, two CPU cores"):
         table.add_column(title)
-    for recipe, entry in catalog.RECIPES.items():
+    for recipe, entry in (catalog.CHOOSERS | catalog.RECIPES).items():
         table.add_row(recipe, entry.purpose, entry.parameters, catalog.measured(recipe))
     Console().print(table)
 
 
 def _settings(name: str) -> None:
-    """The settings of a recipe as `--set` takes them, for 28×28 grey pictures of ten classes."""
+    """The settings of a recipe as `--set` takes them, for 28×28 grey pictures of ten classes, or clips of 64×64."""
     from mezzotint import catalog, codec
     from mezzotint.types import DataSpec
 
-    recipe = catalog.recipe(name, DataSpec(1, 28, 28, tuple("0123456789"), 57_000))
+    stills, clips = DataSpec(1, 28, 28, tuple("0123456789"), 57_000), DataSpec(1, 64, 64, frames=20)
+    recipe = catalog.recipe(name, clips if catalog.entry(name).clips else stills)
     for path, value in codec.settings(recipe, catalog.kinds()).items():
         print(f"{path}={'none' if value is None else codec.encode(value)}")
 
@@ -102,6 +103,8 @@ def show(run: Path, /) -> None:
     print(f"it can {', '.join(model.abilities)}")
     if model.spec.classes:
         print(f"classes: {', '.join(model.spec.classes)}")
+    if model.spec.things:
+        print(f"it finds: {', '.join(model.spec.things)}")
     if (run / "score.json").is_file():
         card = scorecard.read(run)
         for name, value in card.scores.items():

@@ -27,18 +27,22 @@ def train(
     size: int | None = None,
     channels: Literal[1, 3] | None = None,
     crop: Crop = "center",
+    frames: int | None = None,
+    stride: int | None = None,
     set: Annotated[tuple[str, ...], Parameter(negative="", help="Change the recipe: key=value; repeatable.")] = (),
     seed: int = 0,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
     resume: Path | None = None,
 ) -> None:
-    """Train RECIPE on DATA: a named data set, a folder of pictures or an .npz file.
+    """Train RECIPE on DATA: a named data set, a folder of pictures, a film or an .npz file.
 
     Parameters
     ----------
     recipe:
-        What to train; `mezzotint recipes` lists them.
+        What to train; `mezzotint recipes` lists them. `recognize` picks a recipe by the data and the budget.
     data:
-        digits, fashion-mnist, mnist, cifar10, a folder or an .npz file.
+        digits, fashion-mnist, mnist, cifar10, a folder or an .npz file; for recipes that continue clips moving-digits,
+        moving-fashion, moving-mnist, a film, or a folder of films or of numbered frames.
     minutes:
         Wall-clock budget, start-up and measuring included (default 10).
     out:
@@ -49,8 +53,14 @@ def train(
         1 for grey, 3 for RGB.
     crop:
         The middle of the picture, all of it on white, or all of it distorted.
+    frames:
+        Frames of a clip, for recipes that continue clips (default 20: half given, half forecast).
+    stride:
+        Frames from one clip's beginning to the next one's (default half a clip).
     seed:
         Key of all randomness.
+    start:
+        Begin with the networks and weights of this earlier run, with a new head where the classes differ.
     resume:
         Go on with this stopped run instead.
     """
@@ -65,13 +75,17 @@ def train(
             return
         if recipe is None or data is None:
             raise UserError("train takes a recipe and data: mezzotint train dcgan fashion-mnist --minutes 10")
-        asked = api.Asked(minutes, count(images), out, size, channels, crop, set, seed)
+        asked = api.Asked(minutes, count(images), out, size, channels, crop, frames, stride, set, seed, start)
         with Bar() as bar:
             run, made, dataset = api.prepare(recipe, data, asked, bar.decoding)
+            for sentence in run.facts()["why"]:
+                print(f"chosen: {sentence}")
             for skipped in dataset.skipped[:10]:
                 print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
             if len(dataset.skipped) > 10:
                 print(f"skipped {len(dataset.skipped) - 10} more; see `mezzotint check {data}`", file=sys.stderr)
+            for remark in dataset.remarks:
+                print(f"note: {remark}", file=sys.stderr)
             _tell(api.train_run(run, made, dataset, cli.BEGAN, bar.show))
     except api.Interrupted as stopped:
         print(f"mezzotint: {stopped}", file=sys.stderr)
@@ -93,7 +107,7 @@ def _tell(run: "Run") -> None:
     """Name what the run has made and what to type next."""
     from mezzotint import page, scorecard, snapshot
     from mezzotint.catalog import kinds
-    from mezzotint.types import Classifies
+    from mezzotint.types import Classifies, Detects, Forecasts, Generates
 
     card = scorecard.read(run.folder)
     for name in list(card.scores)[:4]:
@@ -101,13 +115,21 @@ def _tell(run: "Run") -> None:
     print(f"scores    {run.folder / 'score.json'}")
     print(f"report    {run.folder / 'report.html'}")
     grids = sorted(run.samples.glob("0*.png"))
-    if grids:
+    method = snapshot.load(run.snapshot, kinds()).method
+    uses = {
+        Forecasts: f"forecast {run.folder} clip.gif --frames 20 --out future.gif",
+        Generates: f"generate {run.folder} --count 64 --seed 7 --out grid.png",
+        Classifies: f"classify {run.folder} picture.png",
+        Detects: f"detect {run.folder} picture.png --out found",
+    }
+    if isinstance(method, Forecasts):
+        print(f"strips    {run.samples / 'forecasts.png'}")
+    elif grids:
         print(f"pictures  {grids[-1]}")
-        print(f"next      mezzotint generate {run.folder} --count 64 --seed 7 --out grid.png")
-    else:
-        classifies = isinstance(snapshot.load(run.snapshot, kinds()).method, Classifies)
-        verb = f"classify {run.folder} picture.png" if classifies else f"measure ANOTHER_RUN --features {run.folder}"
-        print(f"next      mezzotint {verb}")
+    otherwise = f"measure ANOTHER_RUN --features {run.folder}"
+    print(
+        f"next      mezzotint {next((use for ability, use in uses.items() if isinstance(method, ability)), otherwise)}"
+    )
     print(f"          mezzotint measure {run.folder}")
 
 

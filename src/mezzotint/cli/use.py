@@ -1,6 +1,5 @@
-"""Verbs that use a trained model: generate, classify, reconstruct, interpolate."""
+"""Verbs that use a trained model: generate, reconstruct, interpolate."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,12 @@ from cyclopts import Parameter
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from torch import Tensor
+
+    from mezzotint.data.decode import Pixels
     from mezzotint.model import Model
     from mezzotint.types import Images
 
@@ -27,6 +32,7 @@ def generate(
     solver: str | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    between: tuple[int, int] | None = None,
     out: Path = Path("grid.png"),
 ) -> None:
     """Draw new pictures with the model of RUN.
@@ -47,6 +53,9 @@ def generate(
         With such a model: how many steps.
     guidance:
         With such a model, trained by class: more than 1 exaggerates what is typical of the class.
+    between:
+        With a model that draws from latents (a GAN): go from the picture of one seed to that of another in --count
+        pictures; --classes names the class of all, or of both ends.
     out:
         A .png (one grid), a .npz (arrays) or a folder (single pictures).
     """
@@ -54,12 +63,19 @@ def generate(
 
     if count < 1:
         raise UserError("--count must be at least 1")
-    _check_out(out)
+    check_out(out)
     model = load(run)
+    if between is not None:
+        if (solver, steps, guidance) != (None, None, None):
+            raise UserError("--between goes with models that draw in one pass, without solver, steps or guidance")
+        images = model.between(between, count, classes)
+        write_pictures(images, out, [f"step-{i:03d}" for i in range(count)], None, model, columns=min(count, 12))
+        print(f"{count} pictures in {out}")
+        return
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     images = model.generate(range(seed, seed + count), named, solver=solver, steps=steps, guidance=guidance)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
-    _write(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
+    write_pictures(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
     print(f"{count} pictures in {out}")
 
 
@@ -70,40 +86,76 @@ def _usual_classes(model: "Model", seed: int, count: int) -> list[str] | None:
     return [model.spec.classes[s % len(model.spec.classes)] for s in range(seed, seed + count)]
 
 
-def classify(
+def latent(
     run: Path,
-    pictures: Annotated[tuple[Path, ...], Parameter(show=True)],
+    pictures: Annotated[tuple[Path, ...], Parameter(show=True)] = (),
     /,
     *,
-    as_json: AsJson = False,
-    top: int = 3,
+    factors: int = 6,
+    reach: float = 3.0,
+    count: int = 3,
+    steps: int | None = None,
+    classes: Classes = (),
+    seed: int = 0,
+    out: Path = Path("latent.png"),
 ) -> None:
-    """Say what is in each of PICTURES, with probabilities.
+    """Look around in the latent space of RUN: its strongest directions, or the nearest it can draw to PICTURES.
+
+    Without PICTURES each row is one seed's picture along one direction of the generator's first weights (SeFa). With
+    PICTURES each is shown above what gradient descent found; a .npz also holds the latents.
 
     Parameters
     ----------
     run:
-        A run's folder or a model's.
+        A run's folder or a model's; it must draw from latents (a GAN).
     pictures:
-        Picture files.
-    as_json:
-        One JSON object a line instead of a table.
-    top:
-        Classes per picture in the table.
+        Picture files to project.
+    factors:
+        How many directions.
+    reach:
+        How far along them each way, in standard deviations of the noise.
+    count:
+        How many seeds.
+    steps:
+        Pictures of each walk (default 7), or steps of descent (default 200).
+    classes:
+        The class of all, or of each seed or picture, with a model trained by class.
+    seed:
+        The first seed; for PICTURES, of those that the descent may begin at.
+    out:
+        A .png, a .npz or a folder.
     """
     from mezzotint.model import load
 
-    if not pictures:
-        raise UserError("classify takes at least one picture")
+    if min(factors, count, 1 if steps is None else steps) < 1 or reach <= 0:
+        raise UserError("--factors, --count and --steps must be at least 1, and --reach above 0")
+    check_out(out)
     model = load(run)
-    probabilities = model.classify(_read(model, pictures))
-    for path, row in zip(pictures, probabilities.tolist(), strict=True):
-        ranked = sorted(zip(model.spec.classes, row, strict=True), key=lambda pair: -pair[1])
-        if as_json:
-            said = {"picture": str(path), "class": ranked[0][0], "probability": round(ranked[0][1], 6)}
-            print(json.dumps({**said, "probabilities": {name: round(p, 6) for name, p in ranked}}))
-        else:
-            print(f"{path}  " + "  ".join(f"{name} {p:.1%}" for name, p in ranked[:top]))
+    if pictures:
+        _project(model, pictures, steps or 200, classes, seed, out)
+        return
+    columns = steps or 7
+    images = model.factor_walks(range(seed, seed + count), factors, columns, reach, classes)
+    rows = len(images) // columns
+    names = [f"row-{row:03d}-step-{step:03d}" for row in range(rows) for step in range(columns)]
+    write_pictures(images, out, names, None, model, columns=columns)
+    print(f"{count} seeds along {rows // count} directions in {out}")
+
+
+def _project(
+    model: "Model", paths: tuple[Path, ...], steps: int, classes: tuple[str, ...], seed: int, out: Path
+) -> None:
+    import torch
+
+    images = read_files(model, paths)
+    found, drawn, left = model.project(images, classes, steps=steps, seed=seed)
+    if out.suffix == ".png":
+        write_pictures(torch.cat([images, drawn]), out, [], None, model, columns=len(paths))
+    else:
+        write_pictures(drawn, out, names_of(paths), None, model, latents=found)
+    for path, gap in zip(paths, left.tolist(), strict=True):
+        print(f"{path}  mean squared difference {gap:.4f}")
+    print(f"{len(paths)} projections in {out}")
 
 
 def reconstruct(
@@ -114,7 +166,7 @@ def reconstruct(
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae).
+        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan).
     pictures:
         Picture files.
     classes:
@@ -128,18 +180,18 @@ def reconstruct(
 
     if not pictures:
         raise UserError("reconstruct takes at least one picture")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    images = _read(model, pictures)
+    images = read_files(model, pictures)
     again = model.reconstruct(images, classes)
     if out.suffix == ".png":
-        _write(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
+        write_pictures(torch.cat([images, again]), out, [], None, model, columns=len(pictures))
     else:
-        _write(again, out, _names(pictures), None, model)
+        write_pictures(again, out, names_of(pictures), None, model)
     print(f"{len(pictures)} reconstructions in {out}")
 
 
-def _names(pictures: tuple[Path, ...]) -> list[str]:
+def names_of(pictures: tuple[Path, ...]) -> list[str]:
     """Stems for files, numbered where two are the same."""
     stems = [p.stem for p in pictures]
     return stems if len(set(stems)) == len(stems) else [f"{i:03d}-{stem}" for i, stem in enumerate(stems)]
@@ -155,12 +207,13 @@ def interpolate(
     classes: Classes = (),
     out: Path = Path("interpolation.png"),
 ) -> None:
-    """Walk from one picture to another through the model's latent space.
+    """Walk from one picture to another through the model's latent space, or through the noise that they come from.
 
     Parameters
     ----------
     run:
-        A run's folder or a model's; it must be able to encode (vae).
+        A run's folder or a model's; it must be able to encode (vae, hvae, vq, fsq, vae-gan) or to go to noise and back
+        (flow, edm, ddpm).
     first:
         The picture to begin with.
     second:
@@ -168,7 +221,7 @@ def interpolate(
     steps:
         Pictures of the walk, both ends included.
     classes:
-        The class of both, for a model trained by class.
+        The class of both, or of each, for a model trained by class.
     out:
         A .png (one row), a .npz or a folder.
     """
@@ -176,15 +229,15 @@ def interpolate(
 
     if steps < 2:
         raise UserError("--steps must be at least 2")
-    _check_out(out)
+    check_out(out)
     model = load(run)
-    ends = _read(model, (first, second))
+    ends = read_files(model, (first, second))
     images = model.interpolate(ends[:1], ends[1:], steps, classes)
-    _write(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
+    write_pictures(images, out, [f"step-{i:03d}" for i in range(steps)], None, model, columns=steps)
     print(f"{steps} pictures in {out}")
 
 
-def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
+def read_files(model: "Model", paths: tuple[Path, ...]) -> "Images":
     """Files in the shape that the model was trained on."""
     from mezzotint.data import pictures
 
@@ -192,7 +245,7 @@ def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
     return pictures.to_float(pictures.read_pictures(paths, spec.height, spec.channels, model.recipe.data.crop))
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse before the work what could not be written after it."""
     if out.suffix in (".png", ".npz"):
         return
@@ -202,25 +255,46 @@ def _check_out(out: Path) -> None:
         raise UserError(f"the folder {out} is not empty; name a new one with --out")
 
 
-def _write(
-    images: "Images", out: Path, names: list[str], classes: list[str] | None, model: "Model", columns: int | None = None
+def write_pictures(
+    images: "Images",
+    out: Path,
+    names: list[str],
+    classes: list[str] | None,
+    model: "Model",
+    columns: int | None = None,
+    latents: "Tensor | None" = None,
 ) -> None:
+    """Pictures to a sheet of `columns`, an array file or single files by their `names`, as `out` says."""
     import numpy as np
 
     from mezzotint.data import pictures
 
-    pixels = pictures.to_uint8(images)
+    arrays: dict[str, np.ndarray] = {} if latents is None else {"latents": latents.numpy()}
+    if classes is not None:
+        arrays["labels"] = np.array([model.spec.classes.index(c) for c in classes])
+        arrays["classes"] = np.array(model.spec.classes)
+    write_pixels(pictures.to_uint8(images), out, names, arrays, columns)
+
+
+def write_pixels(
+    pixels: "Pixels",
+    out: Path,
+    names: list[str],
+    arrays: "Mapping[str, np.ndarray] | None" = None,
+    columns: int | None = None,
+) -> None:
+    """Bytes, n h w c, to a sheet, an array file or a folder, as `out` says."""
+    import numpy as np
+
+    from mezzotint.data import pictures
+
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
         pictures.save_png(out, pictures.enlarged(pictures.grid(pixels, columns), 480))
     elif out.suffix == ".npz":
         new = out.with_name(f".{out.name}.new.npz")
-        arrays = {"images": pixels}
-        if classes is not None:
-            arrays["labels"] = np.array([model.spec.classes.index(c) for c in classes])
-            arrays["classes"] = np.array(model.spec.classes)
         try:
-            np.savez_compressed(new, allow_pickle=False, **arrays)
+            np.savez_compressed(new, allow_pickle=False, images=pixels, **(arrays or {}))
             new.replace(out)
         finally:
             new.unlink(missing_ok=True)

@@ -2,7 +2,8 @@
 
 from cyclopts import App
 
-from mezzotint.cli import judge, look, make, pack, use
+from mezzotint.cli import enlarge, find, foresee, judge, latent, look, make, pack, recognize, use
+from mezzotint.cli.edit import edit
 
 app = App(
     name="mezzotint",
@@ -21,12 +22,25 @@ for verb in (
     judge.compare,
     judge.arena,
     use.generate,
-    use.classify,
+    recognize.classify,
+    recognize.explain,
+    recognize.labels,
     use.reconstruct,
     use.interpolate,
+    use.latent,
+    find.detect,
+    enlarge.augment,
+    foresee.forecast,
+    latent.encode,
+    latent.atlas,
+    latent.steer,
+    latent.arithmetic,
+    latent.neighbors,
+    latent.outliers,
     pack.compress,
     pack.decompress,
     pack.inspect,
     look.board,
 ):
     app.command(verb)
+app.command(edit)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,10 @@ class Report:
     groups: tuple[Group, ...]
     """Duplicates and near duplicates."""
     verdicts: tuple[Verdict, ...]
+    things: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Boxes of each thing that count, all splits together; empty without boxes."""
+    remarks: tuple[str, ...] = ()
+    """What is odd about the annotations."""
 
     def to_dict(self) -> dict[str, Any]:
         """All findings as plain JSON types' tuples, numbers, strings and dictionaries."""
@@ -112,6 +116,8 @@ class Report:
             f"kinds: {_counted(self.modes)}",
             *([f"other files, left alone: {self.others:,}"] if self.others else []),
             *_class_lines(self.classes),
+            *([f"boxes: {_counted(self.things)}"] if self.things else []),
+            *_listed("odd annotations", list(self.remarks)),
             *([f"changed before training: {_counted(self.changes)}"] if self.changes else []),
             *_listed("unreadable files, skipped", [f"{s.path}: {s.reason}" for s in self.unreadable]),
         ]
@@ -154,7 +160,18 @@ def check(
         unreadable=dataset.skipped,
         groups=groups,
         verdicts=_verdicts(dataset, origins),
+        things=_things(dataset),
+        remarks=dataset.remarks,
     )
+
+
+def _things(dataset: Dataset) -> dict[str, int]:
+    if not dataset.things:
+        return {}
+    boxes = dataset.targets["boxes"].reshape(-1, 6)
+    kinds = boxes[(boxes[:, 0] >= 0) & (boxes[:, 5] == 0), 0].astype(np.int64)
+    counts = np.bincount(kinds, minlength=len(dataset.things))
+    return dict(zip(dataset.things, map(int, counts), strict=True))
 
 
 def _sides(origins: Origins) -> Sides:

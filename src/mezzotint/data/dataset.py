@@ -3,16 +3,19 @@
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from mezzotint.data import cache
-from mezzotint.data.decode import MAX_PIXELS, Pixels, fitted
-from mezzotint.data.folders import Listing
+from mezzotint.data import annotations, boxes, cache
+from mezzotint.data.annotations import Marked
+from mezzotint.data.decode import MAX_PIXELS, Pixels, fitted, orientation_of
+from mezzotint.data.folders import File, Listing
+from mezzotint.data.footage import Footage
+from mezzotint.data.formats import Arrays
 from mezzotint.data.sources import ArraySource, locate
 from mezzotint.errors import UserError
 from mezzotint.types import DataSpec
@@ -20,6 +23,8 @@ from mezzotint.types import DataSpec
 CROPS = ("center", "fit", "stretch")
 SPLITS = ("train", "validation", "test")
 FORMAT = 5
+TARGET = "target."
+"""Before the names of targets among the arrays of the cache."""
 """Part of every cache key: raised when the same files would be decoded to other bytes, or told of otherwise."""
 ROWS = 1024
 """Pictures that are copied at once."""
@@ -39,20 +44,45 @@ class Dataset:
 
     name: str
     images: Pixels
-    """n × h × w × c, possibly memory-mapped."""
+    """n × h × w × c, possibly memory-mapped; of clips what they are made of."""
     labels: np.ndarray | None
     classes: tuple[str, ...]
     splits: dict[str, np.ndarray]
-    """Sorted indices of `train`, `validation` and `test`."""
+    """Sorted indices of `train`, `validation` and `test`; of clips where there are any, else of pictures."""
     digest: str
-    """Hex SHA-256 of pixels, labels, classes and splits."""
+    """Hex SHA-256 of pixels, labels, classes, splits, targets and things."""
     skipped: tuple[Skipped, ...] = ()
+    targets: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    """What is to be learned of each picture beside its class, by name; rows as in `images`. `boxes` are float32,
+    n × m × 6 (`types.Boxes`)."""
+    things: tuple[str, ...] = ()
+    """What the boxes hold."""
+    remarks: tuple[str, ...] = ()
+    """What was odd about the annotations, a sentence each."""
+    footage: Footage | None = None
+    """What clips are cut from; None for still pictures."""
 
     @property
     def spec(self) -> DataSpec:
         """What a network must know of these pictures."""
-        _, height, width, channels = self.images.shape
-        return DataSpec(channels, height, width, self.classes, len(self.splits["train"]))
+        height, width, channels = self.footage.shape if self.footage else self.images.shape[1:]
+        train = self.splits["train"]
+        counts = () if self.labels is None else np.bincount(self.labels[train], minlength=len(self.classes)).tolist()
+        frames = self.footage.length if self.footage else 1
+        return DataSpec(
+            channels,
+            height,
+            width,
+            self.classes,
+            len(train),
+            counts=tuple(counts),
+            things=self.things,
+            frames=frames,
+        )
+
+    def at(self, rows: np.ndarray) -> Pixels:
+        """Pictures n × h × w × c, or clips n × t × h × w × c, of these indices."""
+        return self.footage.at(rows) if self.footage else self.images[rows]
 
 
 @dataclass(frozen=True)
@@ -109,6 +139,7 @@ def load_with_origins(
         # The folder is part of the key: unpacked archives have files of the same names, sizes and times.
         entry_key = [f"{f.path} {f.bytes} {f.changed} {f.label} {f.split}" for f in found.files]
         entry_key += [str(found.root.resolve()), str(max_pixels)]
+        entry_key += [found.notes.key] if found.notes else []
         name = found.root.resolve().name or "pictures"
     else:
         entry_key, name = [found.key], found.name
@@ -145,14 +176,28 @@ def _dataset(name: str, stored: cache.Entry) -> Dataset:
     skipped = tuple(Skipped(*pair) for pair in stored.facts["skipped"])
     facts = stored.facts
     labels = stored.arrays.get("labels")
-    return Dataset(name, stored.pixels, labels, tuple(facts["classes"]), splits, _digest(stored), skipped)
+    return Dataset(
+        name,
+        stored.pixels,
+        labels,
+        tuple(facts["classes"]),
+        splits,
+        _digest(stored),
+        skipped,
+        {k.removeprefix(TARGET): values for k, values in stored.arrays.items() if k.startswith(TARGET)},
+        tuple(facts.get("things", ())),
+        tuple(facts.get("remarks", ())),
+    )
 
 
 def _digest(stored: cache.Entry) -> str:
-    """Hex hash of all that a training sees: pixels, classes, labels and splits."""
+    """Hex hash of all that a training sees: pixels, classes, labels, splits, targets and things."""
     facts = stored.facts
     digest = hashlib.sha256(repr((facts["shape"], facts["classes"], facts["file"]["sha256"])).encode())
-    for name in sorted({"labels", *SPLITS} & set(stored.arrays)):
+    if facts.get("things"):
+        digest.update(repr(facts["things"]).encode())
+    targets = {name for name in stored.arrays if name.startswith(TARGET)}
+    for name in sorted({"labels", *SPLITS, *targets} & set(stored.arrays)):
         digest.update(np.ascontiguousarray(stored.arrays[name]).data)
     return digest.hexdigest()
 
@@ -180,7 +225,20 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
         "turned": np.zeros(n, bool),
     }
     given_splits = split(hashes, arrays.given)
-    return _finish(new, images, arrays.labels, arrays.classes, given_splits, (), origin, [f"#{i}" for i in range(n)])
+    paths = [f"#{i}" for i in range(n)]
+    facts = _finish(
+        new, images, arrays.labels, arrays.classes, given_splits, (), origin, paths, _kept(arrays, images, crop)
+    )
+    return {**facts, "things": list(arrays.things)}
+
+
+def _kept(arrays: Arrays, images: Pixels, crop: str) -> dict[str, np.ndarray]:
+    """The boxes of a set of arrays where its pictures were brought to."""
+    if not arrays.things:
+        return {}
+    (height, width), size = arrays.images.shape[1:3], images.shape[1]
+    same = images.shape[1:3] == (height, width)
+    return {"boxes": boxes.padded([b if same else boxes.placed(b, width, height, size, crop) for b in arrays.boxes])}
 
 
 def _brought_to(images: Pixels, size: int | None, channels: int | None, crop: str) -> Pixels:
@@ -200,6 +258,10 @@ def _fill_from_files(
     new: Path, listing: Listing, shape: _Shape, max_pixels: int, progress: cache.Progress | None
 ) -> dict[str, Any]:
     size, channels, crop = shape
+    marked = None
+    if listing.notes is not None:
+        marked = annotations.read(listing.root, listing.notes, [f.path for f in listing.files])
+        listing = _annotated(listing, marked)
     paths = [f"{listing.root}/{f.path}" for f in listing.files]
     side = usual_size(paths) if size is None else size
     out = new / "pixels.npy"
@@ -226,7 +288,51 @@ def _fill_from_files(
         "turned": np.array([r["turned"] for r in told]),
     }
     where = split([r["content"] for r in told], given)
-    return _finish(new, images, labels, listing.classes, where, skipped, origin, [f.path for f in files])
+    targets = {} if marked is None else {"boxes": _boxes(listing.root, files, told, marked, side, crop)}
+    paths = [f.path for f in files]
+    facts = _finish(new, images, labels, listing.classes, where, skipped, origin, paths, targets)
+    return facts if marked is None else {**facts, "things": marked.things, "remarks": marked.odd.sentences()}
+
+
+def _annotated(listing: Listing, marked: Marked) -> Listing:
+    """The pictures that the annotations know, in the splits that they tell (all of them, or none)."""
+    known = [f for f in listing.files if f.path in marked.boxes]
+    split_all = all(f.path in marked.splits for f in known) and "train" in marked.splits.values()
+    files = (replace(f, split=marked.splits[f.path] if split_all else "") for f in known)
+    return replace(listing, files=tuple(files))
+
+
+def _boxes(
+    root: Path, files: Sequence[File], told: Sequence[dict[str, Any]], marked: Marked, side: int, crop: str
+) -> np.ndarray:
+    """The boxes of each picture in the square that it was brought to, n × m × 6."""
+    found: list[boxes.Rows] = []
+    for file, facts in zip(files, told, strict=True):
+        rows, (width, height) = marked.boxes[file.path], (facts["width"], facts["height"])
+        orientation = _orientation(root / file.path) if facts["turned"] else 1
+        shown = (height, width) if orientation >= 5 else (width, height)
+        claimed = marked.sizes.get(file.path, shown)
+        if marked.shares:
+            rows = rows * np.array([1, *shown, *shown, 1])
+        elif claimed == (width, height) != shown:
+            marked.odd.add("turned pictures are annotated as they are stored: their boxes were turned", file.path)
+            rows = boxes.upright(rows, width, height, orientation)
+        elif claimed != shown and len(rows):
+            marked.odd.add("pictures have another size than their annotation says: their boxes were scaled", file.path)
+            rows = rows * np.array([1, *np.tile(np.divide(shown, np.maximum(claimed, 1)), 2), 1])
+        rows = boxes.sound(rows, *shown, marked.odd, file.path)
+        placed = boxes.placed(rows, *shown, side, crop)
+        told_of = "boxes are hardly or not in the crop (--crop fit keeps whole pictures) and do not count"
+        marked.odd.add(told_of, file.path, len(rows) - int((placed[:, 5] == 0).sum()) - int((rows[:, 5] == 1).sum()))
+        found.append(placed)
+    return boxes.padded(found)
+
+
+def _orientation(path: Path) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path) as image:
+            return orientation_of(image)
 
 
 def _narrow(out: Path, images: Pixels, kept: list[int], channels: int) -> None:
@@ -298,12 +404,13 @@ def _finish(
     skipped: tuple[Skipped, ...],
     origin: dict[str, np.ndarray],
     paths: list[str],
+    targets: dict[str, np.ndarray],
 ) -> dict[str, Any]:
     """Write what is not pixels; the facts of the entry."""
     if len(splits["train"]) == 0:
         raise UserError("there are no pictures to train on: at least three different ones are needed")
     arrays = dict(splits) if labels is None else {**splits, "labels": labels}
-    everything: dict[str, Any] = {**arrays, **origin}
+    everything: dict[str, Any] = {**arrays, **origin, **{TARGET + name: values for name, values in targets.items()}}
     np.savez(new / "arrays.npz", **everything)
     return {
         "shape": list(images.shape),

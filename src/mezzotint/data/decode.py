@@ -67,7 +67,7 @@ def decode(path: str | Path, size: int | None, channels: int, crop: str, max_pix
                 (width, height), mode = image.size, image.mode + TRANSPARENT * ("transparency" in image.info)
                 if width * height > max_pixels:
                     raise ValueError(f"{width}×{height} is over the bound of {max_pixels} pixels")
-                orientation = _orientation(image)
+                orientation = orientation_of(image)
                 full = upright_rgb(_drafted(image, size), orientation)
             shaped = full if size is None else fitted(full, size, crop)
     except Exception as error:  # damaged files make Pillow's readers raise nearly anything
@@ -95,7 +95,7 @@ def _drafted(image: Image.Image, size: int | None) -> Image.Image:
     return image
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1 is upright, and what a damaged EXIF counts as."""
     if image.format == "PNG":
         image.load()  # its EXIF may come behind the pixels

@@ -35,6 +35,18 @@ class File:
 
 
 @dataclass(frozen=True)
+class Notes:
+    """The files that tell what is where in a folder's pictures."""
+
+    kind: str
+    """`coco`, `yolo` or `voc`."""
+    files: tuple[str, ...]
+    """Relative to the folder."""
+    key: str = ""
+    """Changes with the files."""
+
+
+@dataclass(frozen=True)
 class Listing:
     """The picture files of a folder, sorted by path."""
 
@@ -43,17 +55,22 @@ class Listing:
     classes: tuple[str, ...]
     others: int
     """Files that are no pictures by their names."""
+    besides: tuple[str, ...] = ()
+    """Their paths, relative to the folder."""
+    notes: Notes | None = None
+    """Where the pictures are annotated with boxes; they have no classes then."""
 
 
 def list_folder(root: Path) -> Listing:
     """The pictures under `root`: one class per sub-folder, given splits where they are named so, or flat."""
     endings = picture_extensions()
-    found, others = [], 0
+    found: list[tuple[str, os.stat_result]] = []
+    others: list[str] = []
     for relative, entry in _walk(root):
         if Path(relative).suffix.lower() in endings:
             found.append((relative, entry))
         else:
-            others += 1
+            others.append(relative)
     found.sort()
     splits = _given_splits([relative for relative, _ in found])
     depth = 1 if splits else 0
@@ -71,7 +88,7 @@ def list_folder(root: Path) -> Listing:
     ]
     if not files:
         raise UserError(f"{root} holds no pictures (files ending in .png, .jpg, .webp and the like)")
-    return Listing(root, tuple(files), classes, others)
+    return Listing(root, tuple(files), classes, len(others), tuple(others))
 
 
 def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:

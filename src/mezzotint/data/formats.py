@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mezzotint.data.boxes import Rows
 from mezzotint.data.decode import Pixels
 from mezzotint.data.folders import SPLIT_FOLDERS
 from mezzotint.errors import UserError
@@ -29,6 +30,9 @@ class Arrays:
     classes: tuple[str, ...]
     given: np.ndarray | None = None
     """Per picture `train`, `test` … where the set comes with its own splits."""
+    boxes: tuple[Rows, ...] = ()
+    """Per picture, where the set comes with boxes; they hold `things`."""
+    things: tuple[str, ...] = ()
 
 
 def read_npz(path: Path) -> Arrays:

@@ -1,16 +1,17 @@
 """Batches as a function of (seed, position): nothing but the position is needed to go on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mezzotint.data.augment import NUMBERS, Augment, augment
+from mezzotint.data.augment import TRIVIAL, Augment, augment, moved
 from mezzotint.data.dataset import Dataset
+from mezzotint.data.trivial import trivial
 from mezzotint.errors import UserError
 from mezzotint.ops.noise import keyed_uniform
-from mezzotint.types import Images, Labels
+from mezzotint.types import Clips, Images, Labels
 
 __all__ = ["Augment", "Batches", "ordered"]
 
@@ -18,7 +19,8 @@ __all__ = ["Augment", "Batches", "ordered"]
 class Batches:
     """An endless stream of a split's pictures; each epoch in its own order, each picture augmented by its own key.
 
-    Raises UserError where the split is empty or pictures cannot be shifted so far.
+    With `balance` above 0 a class has a part of each epoch in proportion to its pictures to the power of 1 - balance
+    (1: all classes alike). Raises UserError where the split is empty or pictures cannot be shifted so far.
     """
 
     def __init__(
@@ -29,24 +31,47 @@ class Batches:
         seed: int,
         augment: Augment = Augment(),
         device: torch.device = torch.device("cpu"),
+        balance: float = 0.0,
     ) -> None:
         _refuse_impossible(dataset, split, batch, augment)
+        self.dataset = dataset
         self.rows = torch.from_numpy(dataset.splits[split])
         self.count = len(self.rows)
         self.batch, self.seed, self.device, self.config = batch, seed, device, augment
-        self._pixels = torch.from_numpy(dataset.images)
         self._labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
+        self._targets = {name: torch.from_numpy(values) for name, values in dataset.targets.items()}
         self._orders: dict[int, Tensor] = {}
+        self._members: list[Tensor] = []
+        """Places in the split by class, where classes are balanced."""
+        if balance and self._labels is not None:
+            labels = self._labels[self.rows]
+            self._members = [(labels == k).nonzero().flatten() for k in labels.unique()]
+            self._quotas = quotas([len(places) for places in self._members], balance)
 
-    def at(self, images_seen: int) -> tuple[Images, Labels | None]:
-        """The batch at a position of the stream: floats in [-1, 1], n c h w, and labels."""
+    def at(self, images_seen: int) -> tuple[Images | Clips, Labels | None]:
+        """The batch at a position of the stream: floats in [-1, 1], n c h w or n t c h w, and labels."""
         rows = self.rows[self._indices(images_seen)]
         labels = None if self._labels is None else self._labels[rows].to(self.device)
-        images = _floats(self._pixels[rows], self.device)
-        if self.config != Augment():
-            positions = np.arange(images_seen, images_seen + self.batch)
-            images = augment(images, torch.from_numpy(keyed_uniform(self.seed, positions, NUMBERS)), self.config)
-        return images, labels
+        pixels = _pixels(self.dataset, rows)
+        if self.config == Augment():
+            return _floats(pixels, self.device), labels
+        uniforms = self._uniforms(images_seen)
+        if self.config.trivial:
+            pixels = trivial(pixels.permute(0, 3, 1, 2), uniforms[:, TRIVIAL]).permute(0, 2, 3, 1)
+        return augment(_floats(pixels, self.device), uniforms, self.config), labels
+
+    def targets_at(self, images_seen: int) -> dict[str, Tensor]:
+        """What else is to be learned of the pictures of that batch, by name; boxes lie where the pictures do."""
+        rows = self.rows[self._indices(images_seen)] if self._targets else self.rows
+        found = {name: values[rows].to(self.device) for name, values in self._targets.items()}
+        if "boxes" in found:
+            side = self.dataset.images.shape[1], self.dataset.images.shape[2]
+            found["boxes"] = moved(found["boxes"], self._uniforms(images_seen), self.config, side)
+        return found
+
+    def _uniforms(self, images_seen: int) -> Tensor:
+        positions = np.arange(images_seen, images_seen + self.batch)
+        return torch.from_numpy(keyed_uniform(self.seed, positions, self.config.numbers))
 
     def _indices(self, first: int) -> Tensor:
         """Places in the split of stream positions first … first + batch - 1, which may span epochs."""
@@ -61,10 +86,37 @@ class Batches:
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
-            key = int(keyed_uniform(self.seed, np.array([-1 - epoch]), 1)[0, 0] * 2**53)
-            permutation = torch.randperm(self.count, generator=torch.Generator().manual_seed(key))
+            permutation = _permutation(self.count, self.seed, -1 - epoch)
+            if self._members:
+                permutation = self._balanced(epoch)[permutation]
             self._orders = {e: p for e, p in self._orders.items() if e == epoch - 1} | {epoch: permutation}
         return self._orders[epoch]
+
+    def _balanced(self, epoch: int) -> Tensor:
+        """Places of an epoch, each class in its quota; it goes on in an endless order of its own."""
+        parts: list[Tensor] = []
+        for number, (members, quota) in enumerate(zip(self._members, self._quotas, strict=True)):
+            first, last = epoch * quota, (epoch + 1) * quota
+            rounds = range(first // len(members), -(-last // len(members)))
+            seed = self.seed + 0x5851F42D * (number + 1)  # an order that no other class has
+            order = [members[_permutation(len(members), seed, -1 - r)] for r in rounds]
+            start = first - rounds.start * len(members)
+            parts.append(torch.cat(order)[start : start + quota] if quota else members[:0])
+        return torch.cat(parts)
+
+
+def quotas(counts: Sequence[int], balance: float) -> list[int]:
+    """How many pictures of each class an epoch of all pictures has (largest remainders, so that none is lost)."""
+    shares = np.asarray(counts, np.float64) ** (1 - balance)
+    exact = shares / shares.sum() * sum(counts)
+    found = np.floor(exact).astype(int)
+    found[np.argsort(found - exact, kind="stable")[: sum(counts) - found.sum()]] += 1
+    return found.tolist()
+
+
+def _permutation(count: int, seed: int, position: int) -> Tensor:
+    key = int(keyed_uniform(seed, np.array([position]), 1)[0, 0] * 2**53)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(key))
 
 
 def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augment) -> None:
@@ -72,6 +124,10 @@ def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augmen
         raise UserError(f"{dataset.name} has no {split} pictures: add pictures, at least three different ones")
     if batch < 1:
         raise UserError(f"a batch of {batch} pictures is not possible: set batch to 1 or more")
+    if dataset.targets and augment.trivial:
+        raise UserError("boxes cannot follow what data.augment.trivial does to pictures: leave it out")
+    if dataset.footage and augment != Augment():
+        raise UserError("clips are not augmented: leave data.augment as it is")
     side = min(dataset.images.shape[1:3])
     if not 0 <= augment.shift < side:
         raise UserError(
@@ -81,14 +137,18 @@ def _refuse_impossible(dataset: Dataset, split: str, batch: int, augment: Augmen
 
 def ordered(
     dataset: Dataset, split: str, batch: int, device: torch.device = torch.device("cpu"), limit: int | None = None
-) -> Iterator[tuple[Images, Labels | None]]:
-    """A split's pictures once through, as they are: all of them in order, or `limit` spread evenly over them."""
-    rows = dataset.splits[split]
-    rows = torch.from_numpy(rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)])
-    pixels = torch.from_numpy(dataset.images)
+) -> Iterator[tuple[Images | Clips, Labels | None]]:
+    """A split's pictures or clips once through, as they are: all of them in order, or `limit` spread evenly."""
+    rows = torch.from_numpy(rows_of(dataset, split, limit))
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
     for part in rows.split(batch):
-        yield _floats(pixels[part], device), None if labels is None else labels[part].to(device)
+        yield _floats(_pixels(dataset, part), device), None if labels is None else labels[part].to(device)
+
+
+def rows_of(dataset: Dataset, split: str, limit: int | None = None) -> np.ndarray:
+    """Rows of a split's pictures: all of them, or `limit` spread evenly over them."""
+    rows = dataset.splits[split]
+    return rows if limit is None or limit >= len(rows) else rows[spread(len(rows), limit)]
 
 
 def spread(length: int, count: int) -> np.ndarray:
@@ -96,5 +156,12 @@ def spread(length: int, count: int) -> np.ndarray:
     return np.arange(count) * length // count
 
 
-def _floats(pixels: Tensor, device: torch.device) -> Images:
-    return pixels.to(device).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1).contiguous()
+def _pixels(dataset: Dataset, rows: Tensor) -> Tensor:
+    """Bytes, n h w c or n t h w c."""
+    if dataset.footage:
+        return torch.from_numpy(dataset.footage.at(rows.numpy()))
+    return torch.from_numpy(dataset.images)[rows]
+
+
+def _floats(pixels: Tensor, device: torch.device) -> Images | Clips:
+    return pixels.to(device).movedim(-1, -3).to(torch.float32).div_(127.5).sub_(1).contiguous()

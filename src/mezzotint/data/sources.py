@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from mezzotint.codec import nearest
-from mezzotint.data import formats
-from mezzotint.data.folders import SPLIT_FOLDERS, Listing, list_folder
+from mezzotint.data import annotations, formats, scenes
+from mezzotint.data.decode import picture_extensions
+from mezzotint.data.folders import SPLIT_FOLDERS, Listing, Notes, list_folder
 from mezzotint.data.formats import Arrays
+from mezzotint.data.stacked import stacks
 from mezzotint.errors import UserError
 
 
@@ -40,12 +42,26 @@ def locate(source: str | Path, cache: Path) -> ArraySource | Listing:
     if path.suffix == ".npz" and path.is_file():
         return ArraySource(path.stem, _files_key([path]), lambda: formats.read_npz(path))
     if path.is_dir():
-        return _idx_in(path) or _cifar_in(path) or list_folder(path)
+        return _idx_in(path) or _cifar_in(path) or _pictures_in(path)
+    if path.suffix == ".json" and path.is_file():
+        return _pictures_in(path.parent, path.name)
     if path.exists():
-        raise UserError(f"{path} is neither a folder of pictures nor an .npz file")
+        raise UserError(f"{path} is neither a folder of pictures nor an .npz file nor a COCO file (.json)")
     if "/" in name or "\\" in name or path.suffix:
         raise UserError(f"there is no folder or file {path}")
     raise UserError(f"there is no data set or folder {name!r}: {nearest(name, NAMED)}")
+
+
+def _pictures_in(folder: Path, coco: str | None = None) -> Listing:
+    """The pictures in a folder, with what annotates them: the files that are found, or the one that is named."""
+    listing = list_folder(folder)
+    pictures = [file.path for file in listing.files]
+    notes = Notes("coco", (coco,)) if coco else annotations.find(folder, listing.besides, pictures)
+    if notes is None:
+        return listing
+    notes = replace(notes, key=_files_key([folder / file for file in notes.files], notes.kind))
+    files = tuple(replace(file, label=-1) for file in listing.files)
+    return replace(listing, files=files, classes=(), others=listing.others - len(notes.files), notes=notes)
 
 
 def _idx_in(folder: Path, name: str | None = None, classes: tuple[str, ...] | None = None) -> ArraySource | None:
@@ -97,8 +113,75 @@ def _named(name: str, find: Callable[[Path], ArraySource | None], advice: str) -
     return locate_it
 
 
+def _place(name: str, cache: Path) -> Path | None:
+    """Where a folder of that name lies, of the places for data."""
+    places = [Path("/usr/share/datasets") / name, cache / name]
+    if os.environ.get("MEZZOTINT_DATA"):
+        places.insert(0, Path(os.environ["MEZZOTINT_DATA"]).expanduser() / name)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _sample_photographs() -> list[np.ndarray]:
+    from sklearn.datasets import load_sample_images
+
+    return [np.asarray(image) for image in load_sample_images()["images"]]
+
+
+def _digit_scenes(cache: Path) -> ArraySource:
+    """Digits on scikit-learn's two photographs, 64×64: what a detector can be tried on anywhere."""
+
+    def read() -> Arrays:
+        digits, photographs = _digits(cache).read(), _sample_photographs()
+        assert digits.labels is not None
+        stamps = scenes.glyphs(digits.images, seed=0)
+        parts = [
+            scenes.Parts([stamps[i] for i in rows], digits.labels[rows], photographs)
+            for rows in scenes.shared_out(len(stamps), 0.15, seed=0)
+        ]
+        return scenes.sets(parts, (3000, 300, 500), formats.DIGIT_CLASSES, 64, (14, 30))
+
+    return ArraySource("scenes-digits", "scenes-digits-1", read)
+
+
+def _scenes(cache: Path) -> ArraySource:
+    """Fashion-MNIST's things and emoji on photographs, 96×96."""
+    fashion, place = NAMED["fashion-mnist"](cache), _place("emoji", cache)
+    if place is None or not (place / "emoji.json").is_file():
+        raise UserError(
+            "scenes needs emoji: unpack the package emoji-datasource-google and name its folder `emoji`, "
+            f"in {cache} or in $MEZZOTINT_DATA; scenes-digits needs no files"
+        )
+    behind = _place("photographs", cache) or Path("/usr/share/backgrounds")
+    files = [place / "emoji.json", *sorted(p for p in behind.rglob("*") if p.is_file())]
+    return ArraySource(
+        "scenes", _files_key(files, "scenes-1", fashion.key), partial(_read_scenes, fashion, place, behind)
+    )
+
+
+def _read_scenes(fashion: ArraySource, emoji: Path, behind: Path) -> Arrays:
+    """Garments, emoji and photographs of a split are in no other; few photographs are in all of them."""
+    garments, drawn = fashion.read(), scenes.emoji(emoji)
+    photographs = scenes.photographs(behind, picture_extensions()) or _sample_photographs()
+    assert garments.labels is not None
+    assert garments.given is not None
+    train, test = (np.flatnonzero(garments.given == name) for name in ("train", "test"))
+    of_garments = train[:-5000], train[-5000:], test
+    things = (*formats.FASHION_CLASSES, *scenes.EMOJI)
+    of_emoji = scenes.shared_out(len(drawn), 0.15, seed=1)
+    enough = len(photographs) >= 10
+    of_photographs = scenes.shared_out(len(photographs), 0.15, seed=2) if enough else [np.arange(len(photographs))] * 3
+    parts: list[scenes.Parts] = []
+    for seed, (g, e, p) in enumerate(zip(of_garments, of_emoji, of_photographs, strict=True)):
+        stamps = scenes.glyphs(garments.images[g], seed) + [drawn[i][2] for i in e]
+        kinds = np.concatenate([garments.labels[g], [things.index(drawn[i][0]) for i in e]])
+        parts.append(scenes.Parts(stamps, kinds, [photographs[i] for i in p]))
+    return scenes.sets(parts, (10_000, 500, 1_000), things, 96, (20, 44))
+
+
 NAMED: dict[str, Callable[[Path], ArraySource]] = {
     "digits": _digits,
+    "scenes": _scenes,
+    "scenes-digits": _digit_scenes,
     "fashion-mnist": _named(
         "fashion-mnist",
         lambda place: _idx_in(place, "fashion-mnist", formats.FASHION_CLASSES),
@@ -116,6 +199,19 @@ NAMED: dict[str, Callable[[Path], ArraySource]] = {
         "name the folder that holds its batches, or hub:uoft-cs/cifar10 with the extra `data` and a network",
     ),
 }
+
+
+def _stacked(name: str) -> Callable[[Path], ArraySource]:
+    """Stacks of three pictures of a named grey set."""
+
+    def locate_it(cache: Path) -> ArraySource:
+        plain = NAMED[name](cache)
+        return ArraySource(f"stacked-{plain.name}", f"stacks 1 of {plain.key}", lambda: stacks(plain.read()))
+
+    return locate_it
+
+
+NAMED |= {f"stacked-{name}": _stacked(name) for name in ("digits", "fashion-mnist", "mnist")}
 
 
 def _hub(name: str) -> ArraySource:

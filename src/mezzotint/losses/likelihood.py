@@ -7,6 +7,8 @@ brightness as if it were a probability.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -51,11 +53,83 @@ def discretized_logistic(mean: Images, log_scale: LogScale, images: Images) -> P
     interval, sigmoid(u) - sigmoid(l) is (1 - exp(l - u))·sigmoid(u)·sigmoid(-l): no difference of near numbers, so
     exact logarithms out to any tail.
     """
+    return _logistic_levels(mean, log_scale, images).flatten(1).sum(1)
+
+
+def _logistic_levels(mean: Tensor, log_scale: Tensor, images: Tensor) -> Tensor:
+    """Log-probability of each number of a picture under its own discretized logistic; shapes broadcast."""
     lower, upper, inverse = _standardized(mean, images, log_scale)
     up, down = F.logsigmoid(upper), F.logsigmoid(-lower)
     inner = up + down + torch.log(-torch.expm1(-2 * HALF * inverse))
     darkest, brightest = _ends(images)
-    return torch.where(darkest, up, torch.where(brightest, down, inner)).flatten(1).sum(1)
+    return torch.where(darkest, up, torch.where(brightest, down, inner))
+
+
+FIRST_LOG_SCALE = -2.0
+"""Of the components of a mixture whose raw numbers are zero, in the logarithm of units of [-1, 1]."""
+
+
+class Mixture(NamedTuple):
+    """Discretized logistics of the m numbers at each place of a map, read off a decoder's raw numbers.
+
+    Each number's components are shifted together by a linear function of the numbers before it at the same place.
+    Salimans et al. 2017 (PixelCNN++), equation 3; there the numbers are red, green and blue and share the weights of
+    the components, here each number has its own, and the coefficients are unbounded and shared by the components.
+    """
+
+    log_weights: Float[Tensor, "n k m h w"]
+    means: Float[Tensor, "n k m h w"]
+    """Before the shift, in units of [-1, 1]."""
+    log_scales: Float[Tensor, "n k m h w"]
+    couplings: Float[Tensor, "n before m h w"]
+    """What each of the first m - 1 numbers adds to number i, times its value; zero unless it comes before i."""
+
+    @staticmethod
+    def outputs(components: int, numbers: int) -> int:
+        """Raw numbers for each of the `numbers` at a place."""
+        return 3 * components + numbers - 1
+
+    @classmethod
+    def of(cls, raw: Float[Tensor, "n raw h w"], components: int, numbers: int) -> "Mixture":
+        """From n × (m·outputs) × h × w raw numbers; of zeros, evenly spread components of one scale."""
+        n, _, h, w = raw.shape
+        sizes = [components, components, components, numbers - 1]
+        weights, means, scales, couplings = raw.view(n, sum(sizes), numbers, h, w).split(sizes, 1)
+        spread = torch.linspace(-1, 1, components + 2, dtype=raw.dtype, device=raw.device)[1:-1]
+        earlier = torch.ones(numbers, numbers, dtype=raw.dtype, device=raw.device).triu(1)[: numbers - 1, :, None, None]
+        shifted = means + spread[:, None, None, None]
+        return cls(weights.log_softmax(1), shifted, scales + FIRST_LOG_SCALE, couplings * earlier)
+
+    def log_probability(self, numbers: Float[Tensor, "n m h w"]) -> Float[Tensor, "n m h w"]:
+        """Of each number, given those before it at its place."""
+        shift = (self.couplings * numbers[:, :-1, None]).sum(1)
+        each = _logistic_levels(self.means + shift[:, None], self.log_scales, numbers[:, None])
+        return torch.logsumexp(self.log_weights + each, 1)
+
+    def expected(self) -> Float[Tensor, "n m h w"]:
+        """The expected numbers one after another, each given what is expected of those before it, in [-1, 1]."""
+        weights = self.log_weights.exp()
+        return self._in_turn(lambda i, means: (weights[:, :, i] * means.clamp(-1, 1)).sum(1).clamp(-1, 1))
+
+    def drawn(self, uniforms: Float[Tensor, "n 2 m h w"]) -> Float[Tensor, "n m h w"]:
+        """Numbers on the 256 levels, drawn one after another by two uniform numbers in (0, 1) for each."""
+        past = self.log_weights.exp().cumsum(1)
+        chosen = (past < uniforms[:, :1]).sum(1, keepdim=True).clamp(max=past.shape[1] - 1)
+        noise = uniforms[:, 1].clamp(1e-6, 1 - 1e-6).logit() * self.log_scales.gather(1, chosen)[:, 0].exp()
+
+        def draw(i: int, means: Tensor) -> Tensor:
+            value = means.gather(1, chosen[:, :, i])[:, 0] + noise[:, i]
+            return ((value.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+        return self._in_turn(draw)
+
+    def _in_turn(self, take: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """Each number by `take` from its index and its shifted means n k h w."""
+        numbers = torch.zeros_like(self.means[:, 0])
+        for i in range(numbers.shape[1]):
+            shift = (self.couplings[:, :, i] * numbers[:, :-1]).sum(1)
+            numbers[:, i] = take(i, self.means[:, :, i] + shift[:, None])
+        return numbers
 
 
 def logistic_mixture(
@@ -90,14 +164,14 @@ def _log_cdf(x: Tensor) -> Tensor:
     return torch.where(x < -1, tail, torch.special.ndtr(near).log())
 
 
-def _standardized(mean: Images, images: Images, log_scale: LogScale) -> tuple[Tensor, Tensor, Tensor]:
+def _standardized(mean: Tensor, images: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Lower and upper end of each level's interval in scales from the mean, and one over the scale."""
     inverse = torch.exp(-log_scale.clamp(*LOG_SCALES))
     centered = images - mean
     return (centered - HALF) * inverse, (centered + HALF) * inverse, inverse
 
 
-def _ends(images: Images) -> tuple[Tensor, Tensor]:
+def _ends(images: Tensor) -> tuple[Tensor, Tensor]:
     """Where the darkest and the brightest level stand, which take the whole tail beyond them."""
     return images < -1 + HALF, images > 1 - HALF
 

@@ -76,6 +76,10 @@ class Cogan(Method):
             total = total + value / 2
         return Loss(total, parts)
 
+    def logits(self, images: Images, labels: Labels | None = None) -> Tensor:
+        """What the discriminator says of each picture; edges are not asked about."""
+        return self.discriminator(images, 0, labels if self.classes else None).float()
+
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or are drawn from the seeds too."""
         return self.generate_pairs(seeds, labels)[0]
@@ -83,10 +87,8 @@ class Cogan(Method):
     def generate_pairs(self, seeds: Sequence[int], labels: Labels | None = None) -> tuple[Images, Images]:
         """For each seed a picture, and the edges that were drawn with it."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
         z = normal_from_seeds(seeds, self.config.latent).to(device)
-        return self._pair(z, labels if self.classes else None)
+        return self._pair(z, self.labels_for(seeds, labels))
 
     def _pair(self, z: Tensor, labels: Labels | None) -> tuple[Tensor, Tensor]:
         first, second = self.generator(z, labels).chunk(2, 1)

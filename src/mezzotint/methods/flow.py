@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mezzotint.codec import nearest
@@ -20,7 +21,9 @@ from mezzotint.losses.flow import DDPM_STEPS
 from mezzotint.method import Method, MethodConfig
 from mezzotint.networks.dit import DitConfig
 from mezzotint.networks.unet import UnetConfig
-from mezzotint.ops import paths, solvers
+from mezzotint.ops import degrade, editing, paths, solvers
+from mezzotint.ops.degrade import Grey, Holes, Shrunk
+from mezzotint.ops.editing import Degrade
 from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.ops.paths import Path
 from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase
@@ -78,6 +81,10 @@ class FlowConfig(MethodConfig):
     """Draw by class, where the data have classes."""
     unlabelled: float = 0.1
     """Share of pictures whose class is not told in training: what guidance departs from."""
+    given: Holes | Shrunk | Grey | None = None
+    """What is left of a picture, beside the noise, for the rest to be drawn to it; none is nothing."""
+    hidden: float = 0.1
+    """Share of pictures of which nothing is given in training, so that the model draws without it too."""
     drawing: Drawing = Drawing()
 
     def __post_init__(self) -> None:
@@ -88,8 +95,8 @@ class FlowConfig(MethodConfig):
             raise ValueError("a predicted noise tells nothing of the picture where all is noise: give most_noise")
         if not all(0 < x < math.inf for x in (self.spread, self.times_deviation, self.most_noise or 1)):
             raise ValueError("spread, times_deviation and most_noise must be positive")
-        if not 0 <= self.unlabelled < 1:
-            raise ValueError("unlabelled is a share, from 0 to below 1")
+        if not (0 <= self.unlabelled < 1 and 0 <= self.hidden < 1):
+            raise ValueError("unlabelled and hidden are shares, from 0 to below 1")
 
     def build(self, spec: DataSpec) -> "Flow":
         """The network with fresh weights; raises UserError for guidance from a class that is never left out."""
@@ -100,6 +107,8 @@ class FlowConfig(MethodConfig):
 
 LOOKS = 4
 """Times at which a picture's error is taken when it is judged."""
+STEPS_OF_RESTORING, STEPS_WHEN_TRAINED = (20, 5), (10, 2)
+"""Steps from noise to a picture of which something is known, and how often each is taken."""
 
 
 class Flow(Method):
@@ -111,8 +120,11 @@ class Flow(Method):
         super().__init__()
         self.config, self.spec = config, spec
         self.classes = len(spec.classes) if config.conditional else 0
-        self.network = config.network.build(spec, self.classes)
+        self.beside = _channels_given(config.given, spec)
+        self.network = config.network.build(replace(spec, channels=spec.channels + self.beside), self.classes)
         self.path = Path(config.path)
+        self.given: Tensor | None = None
+        """What the network is shown beside the noisy pictures, n beside h w; without it nothing, which is zeros."""
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """All parameters are one group."""
@@ -126,7 +138,8 @@ class Flow(Method):
         if self.config.pairing:
             noise = flow.paired(noise, batch.images, batch.labels if self.classes else None)
         labels = self._labels_to_train_with(batch)
-        error = self._error(batch.images, noise, self._times(_shares(batch)), labels).mean()
+        shown = self._shown(self._given_to_train_with(batch)) if self.beside else self
+        error = shown._error(batch.images, noise, self._times(_shares(batch)), labels).mean()
         return Loss(error, {f"{self.config.predicts}_error": error.detach()})
 
     def denoising_error(self, images: Images, labels: Labels | None, seed: int) -> Tensor:
@@ -166,13 +179,50 @@ class Flow(Method):
         hidden = torch.special.ndtr(batch.normal(stream=2)) < self.config.unlabelled
         return torch.where(hidden, self.classes, batch.labels)
 
+    def _given_to_train_with(self, batch: Batch) -> Tensor:
+        """What is left of each picture; of some pictures nothing."""
+        kept = torch.special.ndtr(batch.normal(1, 1, 1, stream=5)) >= self.config.hidden
+        return self._given_of(batch) * kept
+
+    def _given_of(self, batch: Batch) -> Tensor:
+        """What is left of each picture: all but holes of many kinds, or what the settings name."""
+        if not isinstance(self.config.given, Holes):
+            assert self.config.given is not None
+            return self.beside_of(self.config.given(batch.images))
+        _, height, width = self.spec.shape
+        numbers = torch.special.ndtr(batch.normal(degrade.HOLE_NUMBERS, stream=3))
+        hole = degrade.holes(numbers, torch.special.ndtr(batch.normal(height, width, stream=4)))
+        return self.beside_of(batch.images, 1 - hole)
+
+    def beside_of(self, seen: Tensor, known: Tensor | None = None) -> Tensor:
+        """What the network is shown of `seen`: enlarged to the picture's size, and where it is known (n 1 h w)."""
+        whole = degrade.enlarged(seen, self.spec.height, self.spec.width)
+        known = torch.ones_like(whole[:, :1]) if known is None else known
+        return torch.cat([whole * known, known], 1)
+
+    def _shown(self, given: Tensor) -> "Flow":
+        """The same network, shown `given`, n beside h w."""
+        other = copy.copy(self)
+        other.given = given
+        return other
+
     # The network as a velocity.
 
     def _said(self, x: Tensor, t: Tensor, labels: Labels | None) -> Tensor:
         """What the network says of `x` at times `t` (n 1 1 1), its input scaled to about unit variance."""
         m = self.path.at(t)
         size = (m.sigma.square() + (m.alpha * self.config.spread).square()).sqrt()
-        return self.network(x / size, (m.sigma / (m.alpha + m.sigma)).flatten(), labels).to(x.dtype)
+        seen = x / size
+        if self.beside:
+            seen = torch.cat([seen, self._given_to(x)], 1)
+        said = self.network(seen, (m.sigma / (m.alpha + m.sigma)).flatten(), labels)
+        return said[:, : self.spec.channels].to(x.dtype)
+
+    def _given_to(self, x: Tensor) -> Tensor:
+        """What is shown beside `x`, which for guidance holds all pictures twice."""
+        if self.given is None:
+            return x.new_zeros(len(x), self.beside, *x.shape[2:])
+        return self.given.to(x.dtype).repeat(len(x) // len(self.given), 1, 1, 1)
 
     def velocity(self, x: Images, t: float, labels: Labels | None = None, guidance: float = 1.0) -> Images:
         """How `x` moves at time `t`; where `guidance` is not 1, by class and without and on from there."""
@@ -182,8 +232,9 @@ class Flow(Method):
         by_class, without = self._plain_velocity(torch.cat([x, x]), t, both).chunk(2)
         return torch.lerp(without, by_class, guidance)
 
-    def _plain_velocity(self, x: Images, t: float, labels: Labels | None) -> Images:
-        times = torch.full((len(x), 1, 1, 1), t, dtype=x.dtype, device=x.device)
+    def _plain_velocity(self, x: Images, t: float | Tensor, labels: Labels | None) -> Images:
+        """At one time for all pictures, or at each one's own (n 1 1 1)."""
+        times = t if isinstance(t, Tensor) else torch.full((len(x), 1, 1, 1), t, dtype=x.dtype, device=x.device)
         said = self._said(x, times, labels)
         if self.config.predicts == "velocity":
             return said
@@ -194,24 +245,40 @@ class Flow(Method):
 
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or from the seeds too."""
-        d, device = self.config.drawing, next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
+        device = next(self.parameters()).device
+        labels, times = self.labels_for(seeds, labels), self._drawing_times()
+        first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(device)
+        return self._solved(first, times, seeds, labels)
+
+    def _solved(self, first: Tensor, times: list[float], seeds: Sequence[int], labels: Labels | None) -> Images:
+        """The pictures that `first` moves to along `times`, as the settings of drawing ask."""
+        guided, noise = self._quick(self._guided(labels), first), self._fresh_noise(seeds, first)
+        return solvers.solve(self.config.drawing.solver, guided, self.path, first, times, noise).clamp(-1, 1)
+
+    def _quick(self, velocity: solvers.Velocity, like: Tensor) -> solvers.Velocity:
+        """The same in the precision of drawing."""
+        halved = halves(self.config.drawing.precision, like.device)
+
+        def quick(x: Tensor, t: float) -> Tensor:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=halved):
+                return velocity(x, t)
+
+        return quick
+
+    def _guided(self, labels: Labels | None) -> solvers.Velocity:
+        """The velocity of drawing; pictures of any class, which are not guided, have the label that means none."""
         labels = labels if self.classes else None
-        times = self._drawing_times()
+        any_class = labels is not None and bool((labels == self.classes).all())
+        return lambda x, t: self.velocity(x, t, labels, 1.0 if any_class else self._guidance_at(t))
+
+    def _fresh_noise(self, seeds: Sequence[int], like: Tensor) -> solvers.Noise:
+        """Of step i; its keys are far from the seeds themselves, which are the keys of the first noise."""
 
         def noise(step: int) -> Tensor:
-            # Far from the seeds themselves, which are the keys of the first noise.
             keys = [(2**62 + seed * 1_000_003 + step) % 2**63 for seed in seeds]
-            return normal_from_seeds(keys, *self.spec.shape).to(device)
+            return normal_from_seeds(keys, *self.spec.shape).to(like)
 
-        def velocity(x: Tensor, t: float) -> Tensor:
-            return self.velocity(x, t, labels, self._guidance_at(t))
-
-        first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(device)
-        halved = d.precision == "bf16" or (d.precision is None and _multiplies_bf16(device))
-        with torch.autocast(device.type, torch.bfloat16, enabled=halved):
-            return solvers.solve(d.solver, velocity, self.path, first, times, noise).clamp(-1, 1)
+        return noise
 
     def drawing_with(
         self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
@@ -283,6 +350,119 @@ class Flow(Method):
         x = noise * self._most_sigma(times[0])
         return solvers.runge_kutta(solvers.RK4, lambda x, t: self.velocity(x, t, given), x, times)
 
+    # Editing.
+
+    def complete(
+        self, images: Images, hole: Float[Tensor, "n 1 h w"], seeds: Sequence[int], labels: Labels | None = None
+    ) -> Images:
+        """The pictures with something new where `hole` is 1; where it is 0 they stay as they are, to the bit.
+
+        By `editing.restored`, with a network that is shown what is known if it was trained for holes.
+        """
+        with torch.inference_mode(False):
+            known = (1 - hole).clone()
+        trained = isinstance(self.config.given, Holes)
+        shown = self._shown(self.beside_of(images, known)) if trained else self
+        drawn = shown._led(images * known, lambda x: x * known, seeds, labels, trained)
+        return torch.where(hole > 0, drawn, images)
+
+    def restore(
+        self,
+        seen: Float[Tensor, "n seen_c seen_h seen_w"],
+        degrade: Degrade,
+        seeds: Sequence[int],
+        labels: Labels | None = None,
+    ) -> Images:
+        """Pictures of which `degrade`, which is linear, would make `seen`; by `editing.restored`.
+
+        A network that was trained for that very loss is shown what is seen.
+        """
+        trained = degrade == self.config.given
+        shown = self._shown(self.beside_of(seen)) if trained else self
+        return shown._led(seen, degrade, seeds, labels, trained)
+
+    def _led(
+        self, seen: Tensor, degrade: Degrade, seeds: Sequence[int], labels: Labels | None, trained: bool
+    ) -> Images:
+        """Pictures drawn so that they fit what is seen; with fewer looks where the network was trained for that."""
+        steps, returns = STEPS_WHEN_TRAINED if trained else STEPS_OF_RESTORING
+        times = self.drawing_with(steps=steps)._drawing_times()
+        first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(seen)
+        guided, noise = self._quick(self._guided(self._or_any(labels, seen)), first), self._fresh_noise(seeds, first)
+        drawn = editing.restored(
+            guided, self.path, first, seen, degrade, times, noise, spread=self.config.spread, returns=returns
+        )
+        return drawn.clamp(-1, 1)
+
+    def redrawn(self, images: Images, labels: Labels | None, seed: int) -> tuple[Images, Images]:
+        """What is left of pictures, lost as in training, and the pictures drawn from that, of a model given a part."""
+        given, seeds = self._given_of(Batch(images, labels, seed=seed)), [seed + i for i in range(len(images))]
+        lost = self.config.given
+        if isinstance(lost, Holes):
+            drawn = self.complete(images, 1 - given[:, -1:], seeds, labels)
+        else:
+            assert lost is not None
+            drawn = self.restore(lost(images), lost, seeds, labels)
+        return given[:, :-1].expand(-1, self.spec.channels, -1, -1), drawn
+
+    def vary(self, images: Images, strength: float, seeds: Sequence[int], labels: Labels | None = None) -> Images:
+        """Pictures like these (Meng et al. 2022, SDEdit): mixed with noise to the level `strength`, and drawn again."""
+        times = self._times_from(strength)
+        m = self.path.at(torch.tensor(times[0], dtype=images.dtype))
+        noise = normal_from_seeds(seeds, *self.spec.shape).to(images)
+        return self._solved(m.alpha * images + m.sigma * noise, times, seeds, self._or_any(labels, images))
+
+    def move(self, images: Images, strength: float, labels: Labels, others: Labels, steps: int = 16) -> Images:
+        """Each picture of class `labels` as one of `others`: to the noise level `strength` and back (rk4)."""
+        last = self._times_from(strength)[0]
+        times = [t for t in self._exact_times(steps) if t < 0.99 * last] + [last]
+        noise = solvers.runge_kutta(solvers.RK4, lambda x, t: self.velocity(x, t, labels), images, times)
+        return solvers.runge_kutta(solvers.RK4, self._guided(others), noise, times[::-1]).clamp(-1, 1)
+
+    def walk(
+        self,
+        first: Float[Tensor, "1 c h w"],
+        second: Float[Tensor, "1 c h w"],
+        shares: Sequence[float],
+        labels: Labels | None = None,
+        others: Labels | None = None,
+        steps: int = 16,
+    ) -> Float[Tensor, "shares c h w"]:
+        """One picture for each of `shares`, from 0 (`first`) to 1 (`second`), their noises on an arc.
+
+        Of two classes, `labels` and `others` (one each), the velocity is mixed in the same shares.
+        """
+        labels = self._or_any(labels, first)
+        others = labels if others is None else others
+        ends = self.to_noise(first, labels, steps), self.to_noise(second, others, steps)
+        times = self._exact_times(steps)[::-1]
+        x = torch.cat([editing.between(*ends, share) for share in shares]) * self._most_sigma(times[0])
+        weight = x.new_tensor(list(shares))[:, None, None, None]
+        here, there = (None if y is None else y.expand(len(x)) for y in (labels, others))
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            if here is None or there is None or torch.equal(here, there):
+                return self.velocity(x, t, here)
+            return torch.lerp(self.velocity(x, t, here), self.velocity(x, t, there), weight)
+
+        return solvers.runge_kutta(solvers.RK4, velocity, x, times).clamp(-1, 1)
+
+    def _or_any(self, labels: Labels | None, like: Tensor) -> Labels | None:
+        """The labels, or for each picture the one that means no class; raises UserError where that was never seen."""
+        if not self.classes or labels is not None:
+            return labels if self.classes else None
+        if not self.config.unlabelled:
+            raise UserError("this model was always told the class (method.unlabelled=0): name the picture's class")
+        return torch.full((len(like),), self.classes, device=like.device)
+
+    def _times_from(self, level: float) -> list[float]:
+        """The times of drawing from the noise level `level` on; raises UserError for none above 0 and up to 1."""
+        if not 0 < level <= 1:
+            raise UserError(f"a strength is above 0 and at most 1, not {level:g}")
+        times = self._drawing_times()
+        first = times[0] if level == 1 else min(times[0], self._time_of(level / (1 - level)))
+        return [first, *(t for t in times if t < first)]
+
     def log_density(self, images: Images, labels: Labels | None, seed: int, steps: int = 16) -> Tensor:
         """An estimate of log p(x) of each picture in nats, of the density that drawing without guidance has.
 
@@ -293,6 +473,11 @@ class Flow(Method):
         probe = Batch(images, labels, seed=seed).normal(*self.spec.shape).sign()
         end, change = flow.transported(lambda x, t: self.velocity(x, t, given), images, probe, times)
         return flow.normal_log_density(end, self._most_sigma(times[-1])) + change
+
+
+def halves(precision: Literal["fp32", "bf16"] | None, device: torch.device) -> bool:
+    """Whether to draw in bf16: where it is asked for, or left to the machine and multiplied in there."""
+    return precision == "bf16" or (precision is None and _multiplies_bf16(device))
 
 
 def _multiplies_bf16(device: torch.device) -> bool:
@@ -307,3 +492,15 @@ def _shares(batch: Batch) -> Tensor:
     within = torch.special.ndtr(batch.normal(1, 1, 1, stream=1))
     place = torch.arange(batch.first, batch.first + len(batch), device=within.device)
     return (place[:, None, None, None] + within) / (batch.whole or len(batch))
+
+
+def _channels_given(given: Holes | Shrunk | Grey | None, spec: DataSpec) -> int:
+    """Of what is left of a picture, and one more of where it is known; raises UserError for what leaves nothing."""
+    if given is None:
+        return 0
+    if isinstance(given, Grey) and spec.channels == 1:
+        raise UserError("these pictures are grey already: give pictures in color, with --channels 3 where it is needed")
+    if isinstance(given, Shrunk) and min(spec.height, spec.width) < 2 * given.factor:
+        side = min(spec.height, spec.width)
+        raise UserError(f"pictures of {side} pixels cannot be shrunk by {given.factor}: set method.given.factor lower")
+    return 1 + (1 if isinstance(given, Grey) else spec.channels)

@@ -19,7 +19,7 @@ from mezzotint.networks.r3gan import R3ganDiscriminatorConfig, R3ganGeneratorCon
 from mezzotint.networks.residual_gan import ResidualDiscriminatorConfig, ResidualGeneratorConfig
 from mezzotint.ops import augment
 from mezzotint.ops.noise import normal_from_seeds, truncated
-from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase
+from mezzotint.types import Batch, DataSpec, Images, Kinds, Labels, Loss, Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,18 @@ class GanConfig(MethodConfig):
         if min(self.penalty_weight, self.auxiliary, self.truncation) < 0:
             raise ValueError("penalty_weight, auxiliary and truncation must not be negative")
 
+    def eased(self, trouble: str) -> "GanConfig | None":
+        """Adaptive changes against over-fitting; a stronger or a new penalty where the discriminator is too sharp."""
+        if trouble == "over-fitting" and not self.looking.target:
+            return replace(self, looking=replace(self.looking, target=0.6))
+        if trouble not in ("discriminator won", "collapsed", "over-fitting"):
+            return None
+        if self.slope_penalty:
+            return replace(self, penalty_weight=2 * self.penalty_weight)
+        if self.penalty == "none":
+            return replace(self, penalty="r1", penalty_weight=10.0, penalty_every=4)
+        return None
+
     @property
     def slope_penalty(self) -> bool:
         """Whether the penalty is on the discriminator's slope."""
@@ -102,6 +114,10 @@ class Grows(Protocol):
 
     def grow(self, progress: float) -> None:
         """Open what is due at `progress` in [0, 1]."""
+        ...
+
+    def stage(self) -> tuple[int, float]:
+        """The newest stage, and how far it has faded in."""
         ...
 
 
@@ -185,6 +201,11 @@ class Gan(Method):
             "discriminator": [*self.discriminator.parameters(), *classifier],
         }
 
+    @property
+    def stage(self) -> int:
+        """How far the networks have grown."""
+        return self.generator.stage()[0] if isinstance(self.generator, Grows) else 0
+
     def loss(self, batch: Batch, phase: str) -> Loss:
         """The loss of the network whose turn it is, averaged over the pictures."""
         for network in (self.generator, self.discriminator):
@@ -215,16 +236,31 @@ class Gan(Method):
 
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or are drawn from the seeds too."""
-        device = next(self.parameters()).device
-        z = normal_from_seeds(seeds, self.config.latent).to(device)
-        if self.config.truncation:
-            z = truncated(z, self.config.truncation)
-        return self.generator(z, self._labels_for(seeds, labels, device)).clamp(-1, 1)
+        return self.decode(self.latents(seeds), self.labels_for(seeds, labels))
 
-    def _labels_for(self, seeds: Sequence[int], labels: Labels | None, device: torch.device) -> Labels | None:
-        if not self.classes:
-            return None
-        return torch.tensor([s % self.classes for s in seeds], device=device) if labels is None else labels
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """The noise of each seed, n × latent, truncated where the settings say so."""
+        z = normal_from_seeds(seeds, self.config.latent).to(next(self.parameters()).device)
+        return truncated(z, self.config.truncation) if self.config.truncation else z
+
+    def decode(self, latents: Tensor, labels: Kinds | None = None) -> Images:
+        """The picture of each latent, of a class or between classes."""
+        return self.generator(latents, labels if self.classes else None).clamp(-1, 1)
+
+    def entrance(self) -> Tensor:
+        """The generator's first weights, rows × latent.
+
+        Where the noise is split among the blocks these are the start's, with zeros for all other pieces.
+        """
+        first = next(part for part in self.generator.modules() if isinstance(part, nn.Linear)).weight
+        weights = first[:, : self.config.latent]
+        return F.pad(weights, (0, self.config.latent - weights.shape[1])).detach()
+
+    def logits(self, images: Images, labels: Labels | None = None) -> Tensor:
+        """What the discriminator says of each picture, as far as it has grown."""
+        if isinstance(self.discriminator, ProganDiscriminator):
+            images = self.discriminator.shown(images)
+        return self._see(images, labels if self.classes else None)[0]
 
     def _draw(self, batch: Batch, stream: int) -> tuple[Tensor, Labels | None]:
         labels = batch.labels if self.classes else None

@@ -99,12 +99,20 @@ class Lapgan(Method):
         fake = judge(drawn, small, labels)
         return (fake.detach() if drawing else judge(real, small, labels)), fake
 
+    def logits(self, images: Images, labels: Labels | None = None) -> Tensor:
+        """The sum of what the levels' discriminators say of each picture, taken apart."""
+        labels = labels if self.classes else None
+        small, lacking = pyramid.laplacian(images, len(self.sides))
+        total = self.small_judge(small, labels).float()
+        for judge, part in zip(self.judges, lacking, strict=True):
+            total = total + judge(part, small, labels).float()
+            small = pyramid.doubled(small) + part
+        return total
+
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or are drawn from the seeds too."""
         device = next(self.parameters()).device
-        if self.classes and labels is None:
-            labels = torch.tensor([s % self.classes for s in seeds], device=device)
-        labels = labels if self.classes else None
+        labels = self.labels_for(seeds, labels)
         counts = [self.config.latent, *[side * side for side in self.sides]]
         z, *planes = normal_from_seeds(seeds, sum(counts)).to(device).split(counts, 1)
         images = self.small(z, labels).clamp(-1, 1)

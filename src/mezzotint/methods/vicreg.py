@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mezzotint.data.augment import NUMBERS, Augment, augment
+from mezzotint.data.augment import Augment, augment
 from mezzotint.losses import agreement
 from mezzotint.method import Method, MethodConfig
 from mezzotint.networks.residual import ResidualConfig
@@ -76,7 +76,7 @@ class Vicreg(Method):
 
     def _view(self, batch: Batch, stream: int) -> Images:
         """A crop of each picture, brought back to its size, and the other changes."""
-        u = (1 + torch.erf(batch.normal(4 + NUMBERS, stream=stream).float() / math.sqrt(2))) / 2
+        u = (1 + torch.erf(batch.normal(4 + self.config.views.numbers, stream=stream).float() / math.sqrt(2))) / 2
         return augment(cropped(batch.images, u[:, :4], self.config.smallest_crop), u[:, 4:], self.config.views)
 
 

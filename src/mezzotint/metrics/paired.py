@@ -10,7 +10,7 @@ from scipy import special
 from torch import Tensor
 
 from mezzotint.errors import UserError
-from mezzotint.metrics.interval import Score, mean
+from mezzotint.metrics.interval import Score, around, mean
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,29 @@ def difference(first: Shaped[Tensor, " n"], second: Shaped[Tensor, " m"]) -> Dif
         better, worse = int((gaps > 0).sum()), int((gaps < 0).sum())
         return Difference(score, _sign_test(better, worse), f"McNemar, exact: {better} against {worse} pictures")
     return Difference(score, _t_test(gaps), "paired t")
+
+
+def crossed(values: Shaped[Tensor, "trainings n"]) -> Difference:
+    """The mean of values (differences of pairs, as a rule) of several trainings, each judged on the same n pictures.
+
+    Other trainings and other pictures would each give another mean. The two variances of the mean, over trainings and
+    over pictures, are added, which counts what is neither's alone twice (so the interval is rather wide); as many
+    degrees of freedom as there are trainings, less one. A single training has an infinite interval.
+    """
+    table = values.cpu().double()
+    trainings, n = table.shape
+    value = float(table.mean())
+    parts = [_variance_of_mean(table.mean(1 - axis)) for axis in (0, 1)]
+    error = math.sqrt(sum(parts)) if trainings > 1 else math.inf
+    score = around(value, error, n, trainings - 1, f"Student's t, {trainings} trainings × {n} pictures")
+    if error == 0:
+        return Difference(score, 1.0 if value == 0 else 0.0, "t over trainings and pictures")
+    p = 2 * float(special.stdtr(trainings - 1, -abs(value) / error)) if trainings > 1 else math.nan
+    return Difference(score, p, "t over trainings and pictures")
+
+
+def _variance_of_mean(values: Tensor) -> float:
+    return float(values.var()) / len(values) if len(values) > 1 else 0.0
 
 
 def _sign_test(better: int, worse: int) -> float:

@@ -64,6 +64,8 @@ class Classic(nn.Module):
                 height, width = height // 2, width // 2
             layers.append(nn.ReLU(inplace=True))
             channels = filters
+        self.convolutions = len(layers)
+        """Layers before the hidden one."""
         layers += [VectorFromMap(), nn.Linear(channels * height * width, config.hidden), nn.ReLU(inplace=True)]
         if config.dropout:
             layers.append(nn.Dropout(config.dropout))
@@ -73,9 +75,17 @@ class Classic(nn.Module):
         self.seen = spec.shape[1:] if padding else (_seen_side(height, pools), _seen_side(width, pools))
         self.head = nn.Linear(config.hidden, len(spec.classes))
 
+    def maps(self, images: Images) -> Float[Tensor, "n channels rows columns"]:
+        """The last convolution."""
+        return self.body[: self.convolutions](images[:, :, : self.seen[0], : self.seen[1]])
+
+    def pooled(self, maps: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n hidden"]:
+        """The hidden layer from the last convolution."""
+        return self.body[self.convolutions :](maps)
+
     def features(self, images: Images) -> Float[Tensor, "n hidden"]:
         """The hidden layer."""
-        return self.body(images[:, :, : self.seen[0], : self.seen[1]])
+        return self.pooled(self.maps(images))
 
     def spatial(self, images: Images) -> Float[Tensor, "n d"]:
         """What the first convolution sees, place by place (`ops.places`)."""

@@ -32,7 +32,7 @@ from mezzotint.networks.parts import (
     with_class,
 )
 from mezzotint.networks.weights import spectrally_normalized
-from mezzotint.types import DataSpec, Images, Labels
+from mezzotint.types import DataSpec, Images, Kinds, Labels
 
 
 @torch.no_grad()
@@ -99,7 +99,7 @@ class DcganGenerator(nn.Module):
         if config.radford:
             _radford_initialization(self)
 
-    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
+    def forward(self, z: Float[Tensor, "n latent"], labels: Kinds | None = None) -> Images:
         """Pictures of `z` in [-1, 1]."""
         return self.body(with_class(z, labels, self.classes))
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mezzotint.networks.parts import with_class
-from mezzotint.types import DataSpec, Images, Labels
+from mezzotint.types import DataSpec, Images, Kinds, Labels
 
 
 def _layers(widths: tuple[int, ...]) -> nn.Sequential:
@@ -37,7 +37,7 @@ class DenseGenerator(nn.Module):
         self.body = _layers(widths)
         self.head = nn.Linear(widths[-1], spec.dimensions)
 
-    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
+    def forward(self, z: Float[Tensor, "n latent"], labels: Kinds | None = None) -> Images:
         """Pictures of `z`."""
         return self.head(self.body(with_class(z, labels, self.classes))).tanh().view(-1, *self.spec.shape)
 

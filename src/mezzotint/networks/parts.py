@@ -11,18 +11,24 @@ from torch.nn import functional as F
 
 from mezzotint.errors import UserError
 from mezzotint.ops.convolution import Gather, Geometry, Scatter
-from mezzotint.types import DataSpec, Labels
+from mezzotint.types import DataSpec, Kinds, Labels
 
 
-def with_class(vector: Float[Tensor, "n f"], labels: Labels | None, classes: int) -> Float[Tensor, "n f_and_classes"]:
+def class_code(labels: Kinds, classes: int) -> Float[Tensor, "n classes"]:
+    """One-hot rows of class indices; shares of classes are such rows already."""
+    return labels if labels.is_floating_point() else F.one_hot(labels, classes).float()
+
+
+def with_class(vector: Float[Tensor, "n f"], labels: Kinds | None, classes: int) -> Float[Tensor, "n f_and_classes"]:
     """`vector` with the class beside it as a one-hot code (Mirza & Osindero 2014); `vector` itself without classes.
 
-    The rows of the next linear layer that meet the code are the learned embedding of the classes.
+    The rows of the next linear layer that meet the code are the learned embedding of the classes, so that a code with
+    shares of two classes is a class between them.
     """
     if classes == 0:
         return vector
     assert labels is not None, "a conditional network needs labels"
-    return torch.cat([vector, F.one_hot(labels, classes).to(vector.dtype)], 1)
+    return torch.cat([vector, class_code(labels, classes).to(vector.dtype)], 1)
 
 
 def doublings(spec: DataSpec) -> tuple[int, int]:

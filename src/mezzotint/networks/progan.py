@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from mezzotint.networks.normalization import MinibatchDeviation, PixelNorm, couples_pictures
 from mezzotint.networks.parts import Conv2d, MapFromVector, VectorFromMap, doublings, with_class
 from mezzotint.networks.weights import equalized
-from mezzotint.types import DataSpec, Images, Labels
+from mezzotint.types import DataSpec, Images, Kinds, Labels
 
 LEAK = 0.2
 STEPS = 2**16
@@ -110,7 +110,7 @@ class ProganGenerator(_Growing):
         self.paint = nn.ModuleList(_convolution(width, spec.channels, 1, 1.0) for width in widths)
         self.norm = PixelNorm()
 
-    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
+    def forward(self, z: Float[Tensor, "n latent"], labels: Kinds | None = None) -> Images:
         """Pictures of `z` at the size of the data, not held in [-1, 1], with the detail that is open."""
         stage, share = self.stage()
         x = before = self.start(with_class(self.norm(z), labels, self.classes))

@@ -26,7 +26,7 @@ from mezzotint.networks.parts import (
     widened,
     with_class,
 )
-from mezzotint.types import DataSpec, Images, Labels
+from mezzotint.types import DataSpec, Images, Kinds, Labels
 
 LEAK = 0.2
 GAIN = (2 / (1 + LEAK**2)) ** 0.5
@@ -139,7 +139,7 @@ class R3ganGenerator(nn.Module):
         _begin(last, 1.0, inputs=widths[-1] * (4 if coarse else 9))
         self.body = nn.Sequential(*layers, last)
 
-    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
+    def forward(self, z: Float[Tensor, "n latent"], labels: Kinds | None = None) -> Images:
         """Pictures of `z`, not held in [-1, 1]: a generator that saturates early has no gradient to come back by."""
         style = self.linear(with_class(z, labels, self.classes))
         x = (style[:, :, None, None] * self.basis).contiguous(memory_format=torch.channels_last)

@@ -25,6 +25,8 @@ class ResidualConfig:
     """Convolutions of each stage, beside the stem and the one that leads to each later stage."""
     dropout: float = 0.0
     """Share of the features that is left out while training."""
+    fold: int | None = None
+    """Side of the squares of pixels that are folded into channels at the door; by the size of the pictures if None."""
 
     def build(self, spec: DataSpec) -> "Residual":
         """The network for pictures and classes of `spec`; without classes it has features and no logits."""
@@ -55,7 +57,7 @@ class Residual(nn.Module):
     def __init__(self, config: ResidualConfig, spec: DataSpec) -> None:
         super().__init__()
         side = max(spec.height, spec.width)
-        self.fold = 1 if side < 16 else 2 if side <= 32 else 4 if side <= 64 else 8
+        self.fold = config.fold or (1 if side < 16 else 2 if side <= 32 else 4 if side <= 64 else 8)
         w, extent = config.width, -(-min(spec.height, spec.width) // self.fold)
         layers: list[nn.Module] = [_Block(spec.channels * self.fold**2, w, identity=False)]
         for stage, blocks in enumerate(config.blocks):
@@ -70,10 +72,26 @@ class Residual(nn.Module):
         """Number of features."""
         self.head = nn.Linear(self.width, len(spec.classes)) if spec.classes else None
 
+    def maps(self, images: Images) -> Float[Tensor, "n channels rows columns"]:
+        """The last stage."""
+        return self.body(self._folded(images))
+
+    def pooled(self, maps: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n features"]:
+        """Mean and maximum over the last stage."""
+        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+
     def features(self, images: Images) -> Float[Tensor, "n features"]:
         """Mean and maximum over the last stage, n × features."""
-        y = self.body(self._folded(images))
-        return torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1)
+        return self.pooled(self.maps(images))
+
+    def stages(self, images: Images) -> list[Tensor]:
+        """The maps at the end of each stage, n c h w: the first on a side of 1/fold, each later one on half of that."""
+        y, found = self._folded(images), list[Tensor]()
+        for block in self.body:
+            if any(isinstance(layer, nn.MaxPool2d) for layer in block.children()):
+                found.append(y)
+            y = block(y)
+        return [*found, y]
 
     def spatial(self, images: Images) -> Float[Tensor, "n d"]:
         """What half of the convolutions see, place by place (`ops.places`)."""

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from mezzotint.errors import UserError
 from mezzotint.networks.normalization import ConditionalNorm
-from mezzotint.networks.parts import Conv2d, LogitHead, MapFromVector, doublings, widened
+from mezzotint.networks.parts import Conv2d, LogitHead, MapFromVector, class_code, doublings, widened
 from mezzotint.networks.weights import orthogonal, spectrally_normalized
-from mezzotint.types import DataSpec, Images, Labels
+from mezzotint.types import DataSpec, Images, Kinds, Labels
 
 
 def _begin(network: nn.Module) -> None:
@@ -141,7 +141,7 @@ class ResidualGenerator(nn.Module):
         if config.spectral:
             spectrally_normalized(self)
 
-    def forward(self, z: Float[Tensor, "n latent"], labels: Labels | None = None) -> Images:
+    def forward(self, z: Float[Tensor, "n latent"], labels: Kinds | None = None) -> Images:
         """Pictures of `z` in [-1, 1]."""
         first = z.shape[1] - self.piece * (self.pieces - 1)
         start, *pieces = z.split([first, *[self.piece] * (self.pieces - 1)], 1) if self.pieces > 1 else (z,)
@@ -153,13 +153,14 @@ class ResidualGenerator(nn.Module):
                 x = self.attention[str(i)](x)
         return self.last(self.norm(x).relu()).tanh()
 
-    def _code(self, labels: Labels | None) -> Tensor | None:
+    def _code(self, labels: Kinds | None) -> Tensor | None:
         if not self.classes:
             return None
         assert labels is not None, "a conditional network needs labels"
-        return (
-            self.code(labels) if self.code is not None else F.one_hot(labels, self.classes).to(self.last.weight.dtype)
-        )
+        if self.code is not None and not labels.is_floating_point():
+            return self.code(labels)
+        code = class_code(labels, self.classes).to(self.last.weight.dtype)
+        return code if self.code is None else code @ self.code.weight
 
 
 @dataclass(frozen=True, kw_only=True)

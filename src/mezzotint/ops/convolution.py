@@ -59,7 +59,8 @@ def _scatter(small: Tensor, w: Tensor, bias: Tensor | None, g: Geometry) -> Tens
     return F.conv_transpose2d(small, w, bias, g.stride, g.padding, left_over)
 
 
-def _correlate(big: Tensor, small: Tensor, like: Tensor, g: Geometry) -> Tensor:
+def correlation(big: Tensor, small: Tensor, like: Tensor, g: Geometry) -> Tensor:
+    """What `Correlate` gives, without a derivative of its own."""
     rows = small.shape[0] * small.shape[2] * small.shape[3]
     if like.shape[1] == 1:
         return _correlate_grey(big, small, g)
@@ -157,7 +158,7 @@ class Correlate(torch.autograd.Function):
         """N b H W and n s h w to s b k k."""
         ctx.save_for_backward(big, small)
         ctx.geometry = g
-        return _correlate(big, small, like, g)
+        return correlation(big, small, like, g)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:

@@ -1,12 +1,17 @@
 """Recipes of flows and diffusion."""
 
+from dataclasses import replace
+
+from mezzotint.method import MethodConfig
+from mezzotint.methods.fast import FastConfig
 from mezzotint.methods.flow import Drawing, FlowConfig
 from mezzotint.networks.unet import UnetConfig
+from mezzotint.ops.degrade import Grey, Holes, Shrunk
 from mezzotint.recipe import Averaging, Optimizer, Recipe
 from mezzotint.types import DataSpec
 
 
-def _denoiser(name: str, method: FlowConfig) -> Recipe:
+def _denoiser(name: str, method: MethodConfig) -> Recipe:
     """What flow and diffusion share: Muon, whose rate fades out to nothing, so that the last weights are the good."""
     muon = Optimizer(name="muon", lr=0.02, vector_lr=2e-3, betas=(0.9, 0.99), schedule="cosine", warmup=0.02)
     return Recipe(
@@ -31,9 +36,35 @@ def flow(spec: DataSpec, minutes: float) -> Recipe:
     Seventeen looks at the network a picture: DPM-Solver++ in ten steps, with guidance at middling noise, which trades
     some variety for faithfulness.
     """
+    return _denoiser("flow", _flow(spec, minutes))
+
+
+def _flow(spec: DataSpec, minutes: float) -> FlowConfig:
     guidance = 2.0 if spec.classes else 1.0
     drawing = Drawing(solver="dpm-solver", steps=10, guidance=guidance, guidance_from=0.2, guidance_to=0.8)
-    return _denoiser("flow", FlowConfig(network=_unet(minutes), conditional=bool(spec.classes), drawing=drawing))
+    return FlowConfig(network=_unet(minutes), conditional=bool(spec.classes), drawing=drawing)
+
+
+def flow_inpaint(spec: DataSpec, minutes: float) -> Recipe:
+    """A flow that is shown pictures with holes of many kinds and draws what is missing (Saharia et al. 2022, Palette).
+
+    Where nothing is shown it draws pictures, as `flow` does.
+    """
+    return _denoiser("flow-inpaint", replace(_flow(spec, minutes), given=Holes()))
+
+
+def flow_upscale(spec: DataSpec, minutes: float) -> Recipe:
+    """A flow that is shown a small picture and draws the large one (Saharia et al. 2021, SR3; here without its noise).
+
+    A quarter of the side; half of it for pictures of under 16 pixels.
+    """
+    factor = 4 if min(spec.height, spec.width) >= 16 else 2
+    return _denoiser("flow-upscale", replace(_flow(spec, minutes), given=Shrunk(factor=factor)))
+
+
+def flow_color(spec: DataSpec, minutes: float) -> Recipe:
+    """A flow that is shown a grey picture and draws the one in color (Saharia et al. 2022, Palette)."""
+    return _denoiser("flow-color", replace(_flow(spec, minutes), given=Grey()))
 
 
 def edm(spec: DataSpec, minutes: float) -> Recipe:
@@ -68,3 +99,14 @@ def ddpm(spec: DataSpec, minutes: float) -> Recipe:
             drawing=Drawing(solver="dpm-solver", steps=12, schedule="even"),
         ),
     )
+
+
+def flow_fast(spec: DataSpec, minutes: float) -> Recipe:
+    """A flow, and what it draws with guidance distilled into a network that draws in four steps, in two or in one.
+
+    Strides as of a shortcut model (Frans et al. 2025), taught by the flow that was learned first (Meng et al. 2023).
+    """
+    base = _denoiser("flow-fast", FastConfig(teacher=_flow(spec, minutes)))
+    teacher = base.optimizers["network"]
+    student = replace(teacher, lr=0.01, vector_lr=1e-3)
+    return replace(base, optimizers={"teacher": teacher, "student": student})

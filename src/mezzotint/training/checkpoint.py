@@ -6,6 +6,7 @@ Tensors lie in safetensors, everything else in JSON with the tensors' hash: noth
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -45,10 +46,22 @@ def save(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: Mappin
     return final
 
 
-def load_newest(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, Any], list[str]] | None:
-    """Pictures seen, tensors, facts and a sentence for each newer checkpoint that had to be passed over; or None."""
-    complaints: list[str] = []
+def drop_after(folder: Path, images: int) -> None:
+    """Drop the checkpoints of more than `images` pictures seen: a run that goes on from there will make them anew."""
     for path in _names(folder):
+        if int(path.name) > images:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def load_newest(
+    folder: Path, most: float = math.inf
+) -> tuple[int, dict[str, Tensor], dict[str, Any], list[str]] | None:
+    """Pictures seen, tensors, facts and a sentence for each newer checkpoint that had to be passed over; or None.
+
+    Only checkpoints of up to `most` pictures count.
+    """
+    complaints: list[str] = []
+    for path in (p for p in _names(folder) if int(p.name) <= most):
         try:
             state = _read(path)
             tensors = load_file(path / "state.safetensors")

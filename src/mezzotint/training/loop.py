@@ -6,6 +6,8 @@ measures, saves. All randomness is keyed by (seed, pictures seen), so a resumed 
 
 import copy
 import json
+import math
+import shutil
 import statistics
 import threading
 import time
@@ -14,24 +16,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from mezzotint import drawing, measure
+from mezzotint import drawing, forecasting, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
+from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
 from mezzotint.recipe import Execution, Recipe
-from mezzotint.training import checkpoint, memory
+from mezzotint.training import checkpoint, memory, watch
 from mezzotint.training.journal import Journal
 from mezzotint.training.plan import Plan
 from mezzotint.training.probe import Pace, available_threads, default_device, settle, trial
 from mezzotint.training.run import Run
 from mezzotint.training.state import State
-from mezzotint.training.step import Stepper
-from mezzotint.types import Denoises, Generates
+from mezzotint.training.step import Stepper, due_at, kinds_of_steps, parts_of_a_run
+from mezzotint.types import Classifies, Denoises, Discriminates, Forecasts, Generates, Phase
 
 LOG_SECONDS = 1.0
 RESERVE = 0.035
@@ -67,23 +72,32 @@ class Training:
         """`time.monotonic()` when the program began; a budget of minutes counts from there."""
         self.execution = recipe.execution
         self.plan = Plan(run.plan_file)
+        self.eyes = watch.Eyes(dataset)
+        self._seen: measure.Seen | None = None
+        """At the last milestone: its real pictures are looked at once."""
         self.messages: list[str] = []
-        self.glances: list[float] = []
-        """Seconds that each milestone took, by the pictures that it looked at."""
 
     def steps(self, stop: threading.Event) -> Iterator[Report]:
         """Train to the end of the plan, or until `stop` is set; the state is on disk when this returns."""
         memory.keep_freed()
         resumed = checkpoint_of(self.run)
         self._settle()
-        self.stepper = stepper_for(self.recipe, self.execution, self.dataset)
-        self.state = self.stepper.state
+        self._build(*(resumed[2].get("troubles", ()) if resumed else ()))
         self.journal = Journal(self.run.folder, purge_from=resumed[0] + 1 if resumed else 0)
         try:
             self._resume(resumed)
             yield from self._train(stop)
         finally:
             self.journal.close()
+
+    def _build(self, *troubles: str) -> None:
+        """Networks and optimizers of the recipe, with the remedies of the troubles that it has had."""
+        for name in troubles:
+            self.recipe = watch.remedied(self.recipe, name)
+        self.stepper = stepper_for(self.recipe, self.execution, self.dataset)
+        self.state = self.stepper.state
+        if self.recipe.start:
+            self.state.begin_with(_start_of(self.run, self.recipe.start))
 
     # Before the first step.
 
@@ -107,30 +121,37 @@ class Training:
         else:
             trials = trials or [trial(self.execution, self._timed_steps, patience)]
             fastest = min(t.seconds for t in trials)
-            self.plan.add_leg(0, int(self._seconds_for_training() / fastest) * self.recipe.batch)
+            self.plan.add_leg(0, int(self._seconds_for_training(0.0) / fastest) * self.recipe.batch)
 
-    def _seconds_for_training(self) -> float:
-        """What is left of a budget of minutes for steps."""
+    def _seconds_for_training(self, measuring: float) -> float:
+        """What is left of a budget of minutes for steps where the last measuring takes so many seconds."""
         assert self.recipe.budget.minutes is not None
         seconds = self.recipe.budget.minutes * 60
-        measuring = max(seconds * RESERVE, self._seconds_of_measuring())
-        return max(1.0, seconds - measuring - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed())
+        return max(
+            1.0, seconds - max(seconds * RESERVE, measuring) - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed()
+        )
 
     def _seconds_of_measuring(self) -> float:
         """What the last measuring will take, by what milestones took for each of their fewer pictures."""
-        if not self.glances:
+        if not self.state.glances:
             return 0.0
-        drawn = self.pictures_to_draw() if isinstance(self.state.method, Generates) else 0
-        looked_at = 0 if isinstance(self.state.method, Denoises) else len(self.dataset.splits["test"])
-        return statistics.median(self.glances) * max(drawn, looked_at)
+        drawn = self.pictures_to_draw() if isinstance(self.state.method, (Generates, Forecasts)) else 0
+        looks = not isinstance(self.state.method, (Denoises, Forecasts))
+        looked_at = len(self.dataset.splits["test"]) if looks else 0
+        if isinstance(self.state.method, Classifies):
+            looked_at += len(self.dataset.splits["validation"])  # for the calibration
+        return statistics.median(self.state.glances) * max(drawn, looked_at)
 
     def pictures_to_draw(self) -> int:
         """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
         minutes = self.recipe.budget.minutes
         usual = measure.usual_count(minutes)
-        if not minutes or not self.glances:
-            return usual
-        affordable = 0.1 * 60 * minutes / statistics.median(self.glances)
+        forecasts = isinstance(self.state.method, Forecasts)
+        if not minutes or not self.state.glances:
+            return measure.FORECAST[1] if forecasts else usual
+        affordable = 0.1 * 60 * minutes / statistics.median(self.state.glances)
+        if forecasts:
+            return next((n for n in measure.FORECAST if n <= affordable), measure.FORECAST[-1])
         fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
         return next(fewer, measure.HASTY)
 
@@ -138,13 +159,26 @@ class Training:
         return time.monotonic() - self.began
 
     def _timed_steps(self, execution: Execution) -> Iterator[float]:
-        """Durations of real steps on a throw-away copy, without an end."""
+        """What a step takes on a throw-away copy, rarely due phases by their share; measured again without an end.
+
+        A network that grows is timed when it is grown, where it takes the longest and most of its time.
+        """
         _use_threads(execution)
         stepper = stepper_for(self.recipe, execution, self.dataset)
+        phases = stepper.state.method.phases
+        kinds = {
+            (progress, step): part * share
+            for progress, part in parts_of_a_run(phases).items()
+            for step, share in kinds_of_steps([phase for phase in phases if phase.lasts(progress)]).items()
+        }
         while True:
-            tick = time.perf_counter()
-            stepper.step(0.0)
-            yield time.perf_counter() - tick
+            mean = 0.0
+            for (progress, step), share in kinds.items():
+                stepper.state.step = step
+                tick = time.perf_counter()
+                stepper.step(progress)
+                mean += share * (time.perf_counter() - tick)
+            yield mean
 
     def _resume(self, resumed: _Checkpoint | None) -> None:
         if resumed is None:
@@ -152,6 +186,8 @@ class Training:
             return
         images, tensors, facts, complaints = resumed
         self.state.restore(images, tensors, facts)
+        for kept in (self.run.healthy, self.run.best):
+            checkpoint.drop_after(kept, images)
         if self.adapts and self.state.threads:
             torch.set_num_threads(self.state.threads)
         self.began = time.monotonic() - self.state.seconds
@@ -166,32 +202,51 @@ class Training:
     # The steps.
 
     def _train(self, stop: threading.Event) -> Iterator[Report]:
-        state, recipe = self.state, self.recipe
         pace = Pace(torch.get_num_threads(), available_threads(), time.monotonic()) if self._may_adapt() else None
-        window = _Window(time.monotonic(), state.images)
-        marks = [(window.began, state.images)]
+        window = _Window(time.monotonic(), self.state.images)
+        marks = [(window.began, self.state.images)]
         saved = revised = time.monotonic()
+        revising = max(2.0, 0.04 * 60 * (self.recipe.budget.minutes or math.inf))
+        self._look_before_the_first_step()
         done = self.finished
         while not done:
-            tick = time.monotonic()
+            usual, costs, tick = self._is_usual_step(), self._costs(), time.monotonic()
             window.add(self._step())
             now = time.monotonic()
-            if pace and (threads := pace.after_step(now - tick, now)):
+            if pace and (threads := pace.after_step(now - tick, now) if usual else None):
                 self._change_threads(threads)
-            done = self.plan.is_done(state.images) or stop.is_set()
+            done = self.plan.is_done(self.state.images) or stop.is_set()
             if self._passed_milestone():
                 done |= self._milestone()
+            if pace and self._costs() != costs and (threads := pace.forget(now)):
+                self._change_threads(threads)
             if now - window.began >= LOG_SECONDS or done:
                 yield self._log(window)
-                window = _Window(time.monotonic(), state.images, window.rate)
-                marks.append((window.began, state.images))
-                if recipe.budget.minutes and not done and now - revised > max(2.0, 0.04 * 60 * recipe.budget.minutes):
+                window = _Window(time.monotonic(), self.state.images, window.rate)
+                marks.append((window.began, self.state.images))
+                if not done and now - revised > revising:
                     self._revise(marks)
                     revised = now
             # Among refused steps the checkpoint from before them is the better one to keep.
-            if done or (time.monotonic() - saved > recipe.checkpoint_seconds and state.refused == 0):
+            if done or (time.monotonic() - saved > self.recipe.checkpoint_seconds and self.state.refused == 0):
                 self.save()
                 saved = time.monotonic()
+        if self.finished:
+            shutil.rmtree(self.run.healthy, ignore_errors=True)  # nothing will go back to it
+
+    def _lasting(self) -> list[Phase]:
+        """The phases of this part of the run."""
+        progress = self.plan.progress(self.state.images)
+        return [phase for phase in self.state.method.phases if phase.lasts(progress)]
+
+    def _costs(self) -> tuple[object, ...]:
+        """What decides how long a step takes: how far the network has grown, its remedies, and the phases that last."""
+        return self.state.method.stage, len(self.state.troubles), *(phase.name for phase in self._lasting())
+
+    def _is_usual_step(self) -> bool:
+        """Whether the next step has no more turns than most: only such steps tell how busy the machine is."""
+        phases = self._lasting()
+        return due_at(self.state.step, phases) == tuple(phase.every == 1 for phase in phases)
 
     def _may_adapt(self) -> bool:
         return self.adapts and self.execution.device == "cpu" and available_threads() > 1
@@ -204,6 +259,10 @@ class Training:
             told = {"phase": r.phase, "step": state.step - 1, "loss": str(r.loss), "norm": str(r.norm)}
             self.journal.write("refused", state.images, **told)
         if refusals and state.refused >= self.recipe.nonfinite_limit > 0:
+            told = f"loss or gradient of {refusals[-1].phase!r} was not finite in {state.refused} steps in a row"
+            if self.recipe.milestones and len(state.troubles) < self.recipe.rollbacks:
+                self._respond(watch.Trouble("diverged", told))
+                return parts
             self.journal.write("stopped", state.images, reason="non-finite", phase=refusals[-1].phase)
             raise UserError(self._give_up(refusals[-1].phase))
         return parts
@@ -235,7 +294,7 @@ class Training:
         state = self.state
         (then, before), (now, images) = marks[len(marks) // 2], marks[-1]
         rate = (images - before) / max(now - then, 1e-9)
-        left = self._seconds_for_training()
+        left = self._seconds_for_training(self._seconds_of_measuring())
         reachable = state.images + int(left * rate)
         progress = self.plan.progress(state.images)
         if state.images <= self.plan.revised_at or progress > 0.97 or abs(reachable / self.plan.total - 1) < 0.02:
@@ -261,34 +320,112 @@ class Training:
         before = self.plan.progress(self.state.images - self.recipe.batch)
         return n > 0 and int(n * self.plan.progress(self.state.images)) > int(n * before)
 
+    def _look_before_the_first_step(self) -> None:
+        """What the untrained networks of a game draw is what they must get better than."""
+        if self.state.images == 0 and self.recipe.milestones and isinstance(self.state.method, Discriminates):
+            self.state.readings.append(self._look()[1])
+
+    def _look(self) -> tuple[measure.Glance, watch.Reading]:
+        """The validation score, and what the watch reads; both into the journal."""
+        state, began = self.state, time.monotonic()
+        score = measure.validation_score(state.average.method, self.dataset, self._seen)
+        self._seen, scored = score.seen or self._seen, time.monotonic()
+        reading = self.eyes.read(state.images, state.method, score, state.tally)
+        state.tally = watch.Tally()
+        seconds = {"seconds": round(scored - began, 4), "watch_seconds": round(time.monotonic() - scored, 4)}
+        self.journal.write(
+            "milestone", state.images, scores={score.name: score.value}, watch=reading.numbers(), **seconds
+        )
+        return score, reading
+
     def _milestone(self) -> bool:
-        """Draw a sample grid, take the validation score; True when the recipe's patience is at its end."""
+        """Draw a sample grid, take the validation score, see whether all is well; True where the run is to end."""
         state, began = self.state, time.monotonic()
         method = state.average.method
-        grid = drawing.sample_grid(method)
+        grid = self._samples(method)
         each = (time.monotonic() - began) / (drawing.ROWS * drawing.grid_columns(method))
         if grid is not None:
             pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
             self.journal.picture(state.images, "samples", grid)
-        score = measure.validation_score(method, self.dataset)
-        self.journal.write("milestone", state.images, scores={score.name: score.value})
+        score, reading = self._look()
         self.journal.scalars(state.images, {f"validation/{score.name}": score.value})
+        self.journal.scalars(state.images, {f"watch/{k}": v for k, v in reading.numbers().items()})
         seconds = (time.monotonic() - began) / score.pictures
         # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
-        self.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
-        return self._out_of_patience(score.value if score.higher_is_better else -score.value)
+        self.state.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
+        trouble = watch.trouble(state.readings, reading, state.since, state.suspected)
+        if trouble is None:
+            self._take_as_healthy(reading)
+        else:
+            state.spoiled = state.best is not None
+        out_of_patience = self._out_of_patience(score.value if score.higher_is_better else -score.value, trouble)
+        return out_of_patience or (trouble is not None and self._respond(trouble))
 
-    def _out_of_patience(self, goodness: float) -> bool:
+    def _samples(self, method: Method) -> pictures.Pixels | None:
+        """A grid of drawn pictures or film strips of forecasts; None for what makes neither."""
+        if not isinstance(method, Forecasts):
+            return drawing.sample_grid(method)
+        split = "validation" if len(self.dataset.splits["validation"]) else "train"
+        return forecasting.film_strips(method, self.dataset, split)
+
+    def _take_as_healthy(self, reading: watch.Reading) -> None:
+        """Keep the state of a good milestone to go back to; say what is not yet a trouble."""
         state = self.state
-        if self.recipe.patience == 0:
+        if told := watch.notice(state.readings, reading):
+            self._tell("watch", told)
+        if state.readings and reading.stage != state.readings[-1].stage:
+            state.best = None
+        best = watch.best_of(state.readings, reading.stage)
+        state.spoiled = watch.spoiled(reading, best)
+        state.suspected = watch.suspect(state.readings, reading)
+        if state.suspected:
+            return
+        state.readings.append(reading)
+        if self.recipe.rollbacks:
+            checkpoint.save(self.run.healthy, state.images, state.tensors(), {})
+
+    def _respond(self, trouble: watch.Trouble) -> bool:
+        """Go back to the last healthy state with a remedy, or end the run (True) where that did not help."""
+        state = self.state
+        told = f"{trouble.name}: {trouble.told}"
+        if self.recipe.rollbacks == 0 or self.plan.is_done(state.images):
+            if state.told != trouble.name:
+                self._tell("watch", told)
+            state.told = trouble.name
             return False
-        if state.best is None or goodness > state.best:
+        if len(state.troubles) >= self.recipe.rollbacks:
+            state.stopped = trouble.name
+            kept = "the best weights are kept" if state.best is not None else "nothing good was found"
+            self._tell(
+                "stopped", f"{told}; after {len(state.troubles)} rollbacks the run ends and {kept}", reason="watch"
+            )
+            return True
+        before, old = self.recipe, state.images
+        state.readings = watch.to_go_back_to(state.readings, trouble, state.since if state.troubles else -1)
+        healthy = checkpoint.load_newest(self.run.healthy, state.readings[-1].images if state.readings else 0)
+        state.troubles.append(trouble.name)
+        self._build(trouble.name)
+        self.state.go_on_from(state, healthy[1] if healthy else {})
+        where = f"{healthy[0]:,} pictures" if healthy else "the beginning"
+        remedy = " ".join(f"--set {setting}" for setting in watch.differences(before, self.recipe))
+        self._tell("rollback", f"{told}; back from {old:,} to {where} with {remedy}", reason=trouble.name)
+        self.save()
+        return False
+
+    def _tell(self, event: str, message: str, **facts: str) -> None:
+        """Put what the watch found into the journal and before the user."""
+        self.journal.write(event, self.state.images, message=message, **facts)
+        self.messages.append(message)
+
+    def _out_of_patience(self, goodness: float, trouble: watch.Trouble | None) -> bool:
+        state = self.state
+        if trouble is None and math.isfinite(goodness) and (state.best is None or goodness > state.best):
             state.best, state.stale = goodness, 0
             best = {f"average.{k}": v for k, v in state.average.method.state_dict().items()}
-            checkpoint.save(self.run.folder / "best", state.images, best, {"score": goodness})
+            checkpoint.save(self.run.best, state.images, best, {"score": goodness})
         else:
             state.stale += 1
-        if state.stale >= self.recipe.patience:
+        if state.stale >= self.recipe.patience > 0:
             self.messages.append(
                 f"no better validation score in {state.stale} milestones: stopped early, the best is kept"
             )
@@ -298,8 +435,9 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether the plan is walked to its end, or the recipe's patience."""
-        return self.plan.is_done(self.state.images) or 0 < self.recipe.patience <= self.state.stale
+        """Whether the plan is walked to its end, or the recipe's patience, or what the watch tried did not help."""
+        out_of_patience = 0 < self.recipe.patience <= self.state.stale
+        return self.plan.is_done(self.state.images) or out_of_patience or bool(self.state.stopped)
 
     def save(self) -> None:
         """Have the state on disk."""
@@ -309,9 +447,10 @@ class Training:
         self.journal.write("checkpoint", self.state.images, seconds=round(self.state.seconds, 3))
 
     def trained(self) -> Method:
-        """The method to use: averaged weights, the best ones where the recipe stops early."""
+        """The method to use: averaged weights, the best ones where the recipe stops early or the end was spoiled."""
         method = copy.deepcopy(self.state.average.method)
-        best = checkpoint.load_newest(self.run.folder / "best") if self.recipe.patience else None
+        choose = self.recipe.patience or self.state.spoiled
+        best = checkpoint.load_newest(self.run.best) if choose else None
         if best:
             method.load_state_dict({k.removeprefix("average."): v for k, v in best[1].items()})
         return method
@@ -348,7 +487,7 @@ def stepper_for(recipe: Recipe, execution: Execution, dataset: Dataset) -> Stepp
     layout = torch.channels_last if execution.channels_last else torch.contiguous_format
     method = recipe.method.build(dataset.spec)
     method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device)
+    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device, recipe.data.balance)
     return Stepper(recipe, execution, State(recipe, method), batches)
 
 
@@ -358,6 +497,16 @@ def checkpoint_of(run: Run) -> _Checkpoint | None:
         return checkpoint.load_newest(run.checkpoints)
     except ValueError as error:
         raise UserError(f"{error}, and there is no other; begin the run again") from None
+
+
+def _start_of(run: Run, digest: str) -> dict[str, Tensor]:
+    """The weights that a run begins with; raises UserError where they are gone or damaged."""
+    try:
+        if file_digest(run.start) == digest:
+            return load_file(run.start)
+    except (OSError, SafetensorError):
+        pass
+    raise UserError(f"{run.start} is missing or damaged: begin the run again with --from")
 
 
 def _use_threads(execution: Execution) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from mezzotint.recipe import Optimizer
 def build(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer that `settings` names; its learning rate is set anew before each step."""
     s, betas = settings, (settings.betas[0], settings.betas[1])
+    if s.weight_decay and not s.decay_vectors and s.name in ("adam", "adamw", "sgd"):
+        return _without_decay_of_vectors(s, parameters)
     fused = bool(parameters) and parameters[0].device.type in ("cpu", "cuda")
     match s.name:
         case "adam":
@@ -30,6 +33,29 @@ def build(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Op
             return Muon(parameters, s)
 
 
+def spread_over(settings: Optimizer, turns: float) -> Optimizer:
+    """The settings for a group that is trained `turns` times a step, so that a step moves and forgets as one turn does.
+
+    Karras et al. 2020 (StyleGAN2), appendix B, where a penalty every k steps makes 1 + 1/k turns: with c = k/(k + 1)
+    the rate is multiplied by c and the betas are raised to c. Up to one turn a step changes nothing.
+    """
+    if turns <= 1:
+        return settings
+    c = 1 / turns
+    rates = {"lr": settings.lr * c, "vector_lr": settings.vector_lr * c, "momentum": settings.momentum**c}
+    return replace(settings, **rates, betas=(settings.betas[0] ** c, settings.betas[1] ** c))
+
+
+def _without_decay_of_vectors(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Two groups of parameters: matrices and filters, then vectors (He et al. 2019, "Bag of tricks", section 3.1)."""
+    all_alike = replace(settings, decay_vectors=True)
+    vectors = [p for p in parameters if p.ndim <= 1]
+    built = build(all_alike, [p for p in parameters if p.ndim > 1])
+    if vectors:
+        built.param_groups += build(replace(all_alike, weight_decay=0.0), vectors).param_groups
+    return built
+
+
 def rate_factor(settings: Optimizer, progress: float) -> float:
     """What the learning rate is multiplied by at `progress` in [0, 1]: warm-up, then decay to `final`."""
     if progress < settings.warmup:
@@ -37,7 +63,7 @@ def rate_factor(settings: Optimizer, progress: float) -> float:
     start = max(settings.warmup, settings.decay_from)
     if settings.schedule == "constant" or progress <= start:
         return 1.0
-    x = min(1.0, (progress - start) / max(1e-12, 1 - start))
+    x = min(1.0, (progress - start) / max(1e-12, settings.decay_to - start))
     falling = 1 - x if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * x))
     return settings.final + (1 - settings.final) * falling
 
@@ -96,9 +122,10 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, parameters: list[nn.Parameter], settings: Optimizer) -> None:
         matrices = [p for p in parameters if _is_matrix(p)]
         vectors = [p for p in parameters if not _is_matrix(p)]
+        vectors_decay = settings.weight_decay if settings.decay_vectors else 0.0
         groups: list[dict[str, Any]] = [
             {"params": matrices, "matrix": True, "full_lr": settings.lr, "decay": settings.weight_decay},
-            {"params": vectors, "matrix": False, "full_lr": settings.vector_lr, "decay": settings.weight_decay},
+            {"params": vectors, "matrix": False, "full_lr": settings.vector_lr, "decay": vectors_decay},
         ]
         super().__init__([g for g in groups if g["params"]], {"lr": settings.lr})
         self.settings = settings

@@ -17,7 +17,7 @@ from mezzotint.recipe import Execution
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate and the median seconds that its step took."""
+    """One candidate and the seconds that its step took: the median of several measurements."""
 
     execution: Execution
     seconds: float
@@ -38,9 +38,9 @@ def settle(
 ) -> tuple[Execution, list[Trial]]:
     """Fill what `asked` leaves open by trials of about `patience` seconds each.
 
-    `steps(execution)` takes real steps under `execution` and yields each one's seconds, without an end. One choice is
-    settled after another (threads, precision, layout), since the full product would cost more than it gains. On a GPU
-    only the precision and layout are tried.
+    `steps(execution)` takes real steps under `execution` and yields what one takes, again and again without an
+    end. One choice is settled after another (threads, precision, layout), since the full product would cost more than
+    it gains. On a GPU only the precision and layout are tried.
     """
     device = asked.device or default_device()
     threads = available_threads() if device == "cpu" else torch.get_num_threads()
@@ -126,6 +126,15 @@ class Pace:
         if self.threads < self.most:
             return self._try(self.most, typical)
         return None
+
+    def forget(self, now: float) -> int | None:
+        """Steps are about to cost something else; returns the number of threads to go back to, if one is on trial."""
+        self._usual, self._recent = {}, []
+        self._next_trial = now + self.patience
+        if self._trial is None:
+            return None
+        (self.threads, _), self._trial = self._trial, None
+        return self.threads
 
     def _try(self, threads: int, typical: float) -> int:
         self._trial, self.threads, self._recent = (self.threads, typical), threads, []

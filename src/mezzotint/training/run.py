@@ -3,9 +3,9 @@
 import json
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import torch
 
 from mezzotint import codec
 from mezzotint.errors import UserError
+from mezzotint.files import write_tensors
 from mezzotint.recipe import Recipe, from_json
 from mezzotint.types import DataSpec
 
 FORMAT = 1
+Tensors = Mapping[str, torch.Tensor]
 
 
 class Run:
@@ -30,7 +32,12 @@ class Run:
         self.journal_file = folder / "journal.jsonl"
         self.samples = folder / "samples"
         self.checkpoints = folder / "checkpoint"
+        self.healthy = folder / "healthy"
+        """Checkpoints of the last two milestones at which all was well."""
+        self.best = folder / "best"
+        """Averaged weights of the milestones with the best scores."""
         self.snapshot = folder / "snapshot"
+        self.start = folder / "start.safetensors"
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -52,12 +59,21 @@ class Run:
 
     def spec(self) -> DataSpec:
         """Shape and classes of the data that the run was begun with."""
-        fields = self.facts()["spec"]
-        return DataSpec(**{**fields, "classes": tuple(fields["classes"])})
+        return DataSpec.from_fields(self.facts()["spec"])
 
 
-def begin(folder: Path | None, recipe: Recipe, spec: DataSpec, digest: str) -> Run:
-    """A new run in `folder` (default: the next free readable name under runs/); never over an existing one."""
+def begin(
+    folder: Path | None,
+    recipe: Recipe,
+    spec: DataSpec,
+    digest: str,
+    why: Sequence[str] = (),
+    start: Tensors | None = None,
+) -> Run:
+    """A new run in `folder` (default: the next free readable name under runs/); never over an existing one.
+
+    `why` are sentences that say why this recipe, `start` weights to begin with.
+    """
     folder = folder or _next_free(recipe)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
@@ -67,7 +83,9 @@ def begin(folder: Path | None, recipe: Recipe, spec: DataSpec, digest: str) -> R
     run = Run(folder)
     run.samples.mkdir()
     versions = {"mezzotint": _version(), "torch": torch.__version__, "python": platform.python_version()}
-    facts = {"format": FORMAT, "spec": asdict(spec), "digest": digest, "versions": versions}
+    facts = {"format": FORMAT, "spec": asdict(spec), "digest": digest, "versions": versions, "why": list(why)}
+    if start:
+        recipe = replace(recipe, start=write_tensors(run.start, start))
     run.facts_file.write_text(json.dumps(facts, indent=1))
     run.recipe_file.write_text(recipe.to_json())
     return run

@@ -1,7 +1,10 @@
 """One training step: the due phases in turn, each with its own groups, refused by name where it is not finite."""
 
+import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -33,16 +36,19 @@ class Stepper:
         """Take one step at `progress` in [0, 1]: the losses by name, and what was refused of it."""
         state, recipe = self.state, self.recipe
         images, labels = self.batches.at(state.images)
-        if self.execution.channels_last:
+        targets = self.batches.targets_at(state.images)
+        if self.execution.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         parts: dict[str, Tensor] = {}
         refusals: list[Refusal] = []
         state.method.train()
-        due = [state.step % phase.every == 0 for phase in state.method.phases]
-        for number, phase in enumerate(state.method.phases):
-            if due[number]:
+        lasting = [(number, phase) for number, phase in enumerate(state.method.phases) if phase.lasts(progress)]
+        due = due_at(state.step, [phase for _, phase in lasting])
+        for is_due, (number, phase) in zip(due, lasting, strict=True):
+            if is_due:
                 key = _key(recipe.seed, state.images, number)
-                values, refusal = self._turn(phase, Batch(images, labels, progress, key), progress)
+                batch = Batch(images, labels, progress, key, targets=targets)
+                values, refusal = self._turn(phase, batch, progress)
                 parts.update(values)
                 refusals += [refusal] if refusal else []
         state.images += recipe.batch
@@ -70,13 +76,15 @@ class Stepper:
             if recipe.clip_norm > 0:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
             for name in phase.trains:
-                optimizers.set_rate(self.state.optimizers[name], recipe.optimizers[name], progress)
+                settings, own = self.state.settings[name], phase.own_progress(progress)
+                optimizers.set_rate(self.state.optimizers[name], settings, own)
                 self.state.optimizers[name].step()
             method.after_step(phase.name)
         else:
             refusal = Refusal(phase.name, float(total), float(norm))
             for b, before in zip(method.buffers(), buffers, strict=True):
                 b.data.copy_(before)
+        self.state.tally.add(phase.name, float(norm), refusal is not None)
         for p in trained:
             p.grad = None
         return parts, refusal
@@ -104,11 +112,35 @@ class Stepper:
         return nullcontext()
 
 
+def due_at(step: int, phases: Sequence[Phase]) -> tuple[bool, ...]:
+    """Which of the phases take their turn at a step."""
+    return tuple(step % phase.every == 0 for phase in phases)
+
+
+def parts_of_a_run(phases: Sequence[Phase]) -> dict[float, float]:
+    """A progress in each part of a run in which the same phases last, with the part's share of the run."""
+    borders = sorted({0.0, 1.0, *(p.begins for p in phases), *(p.ends for p in phases)})
+    return {1.0 if last >= 1 else (first + last) / 2: last - first for first, last in pairwise(borders)}
+
+
+def kinds_of_steps(phases: Sequence[Phase]) -> dict[int, float]:
+    """A step of each combination of phases, with the share of all steps that are like it."""
+    period = math.lcm(*(phase.every for phase in phases))
+    firsts: dict[tuple[bool, ...], int] = {}
+    shares: dict[int, float] = {}
+    for step in range(period):
+        first = firsts.setdefault(due_at(step, phases), step)
+        shares[first] = shares.get(first, 0.0) + 1 / period
+    return shares
+
+
 def _piece(batch: Batch, first: int, size: int) -> Batch:
     if size >= len(batch):
         return batch
-    labels = None if batch.labels is None else batch.labels[first : first + size]
-    return replace(batch, images=batch.images[first : first + size], labels=labels, first=first, whole=len(batch))
+    rows = slice(first, first + size)
+    labels = None if batch.labels is None else batch.labels[rows]
+    targets = {name: values[rows] for name, values in batch.targets.items()}
+    return replace(batch, images=batch.images[rows], labels=labels, first=first, whole=len(batch), targets=targets)
 
 
 def _key(seed: int, images: int, stream: int) -> int:

@@ -1,0 +1,81 @@
+"""Modes found among 1,000 by generators of stacked pictures (three grey items in the channels of one).
+
+python benchmarks/modes.py --recogniser runs/cnn --minutes 10 --out benchmarks/results/modes.json
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from mezzotint import Model, load, load_data, machine, train
+from mezzotint.data.loader import ordered
+from mezzotint.metrics import modes
+from mezzotint.types import Images
+
+COUNT = 26_000
+"""Pictures drawn, as in the literature."""
+CHUNK = 500
+
+
+def kinds(recogniser: Model, images: Images) -> torch.Tensor:
+    """The mode of each stack: its channels' classes, as the recogniser says."""
+    classes = len(recogniser.spec.classes)
+    said = [recogniser.classify(images[:, i : i + 1]).argmax(1) for i in range(images.shape[1])]
+    return modes.modes(torch.stack(said, 1), classes)
+
+
+def scores(found: torch.Tensor, count: int) -> dict:
+    """Modes found and their divergence from even ones, with intervals."""
+    found_by = {"modes": modes.modes_found(found, count), "kl": modes.mode_divergence(found, count)}
+    return {name: asdict(score) for name, score in found_by.items()}
+
+
+def main() -> None:
+    """The real test pictures first: what a perfect generator of as many pictures would reach."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recogniser", type=Path, required=True)
+    parser.add_argument("--data", default="stacked-fashion-mnist")
+    parser.add_argument("--recipes", nargs="+", default=["dcgan", "wgan-gp", "r3gan"])
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    recogniser, dataset = load(asked.recogniser), load_data(asked.data)
+    count = len(recogniser.spec.classes) ** dataset.spec.channels
+    real = torch.cat([kinds(recogniser, x) for x, _ in ordered(dataset, "train", CHUNK, limit=asked.count)])
+    results = {
+        "machine": {**machine.facts(), "threads": torch.get_num_threads()},
+        "data": dataset.name,
+        "recogniser": {"recipe": recogniser.recipe.name, "digest": str(recogniser.card["weights"])},
+        "drawn": asked.count,
+        "real": scores(real, count),
+        "runs": [],
+    }
+    for recipe in asked.recipes:
+        for seed in range(asked.seeds):
+            with tempfile.TemporaryDirectory() as place:
+                run = train(
+                    recipe,
+                    asked.data,
+                    minutes=asked.minutes,
+                    images=asked.images,
+                    out=Path(place) / "run",
+                    seed=seed,
+                )
+                model = load(run.folder)
+            parts = torch.arange(asked.count).split(CHUNK)
+            drawn = torch.cat([kinds(recogniser, model.generate(part.tolist())) for part in parts])
+            facts = {"images_seen": model.card["images_seen"], "seconds": model.card["seconds"]}
+            results["runs"].append({"recipe": recipe, "seed": seed, **facts, **scores(drawn, count)})
+            asked.out.write_text(json.dumps(results, indent=1) + "\n")
+            print(recipe, seed, {k: v["value"] for k, v in scores(drawn, count).items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()

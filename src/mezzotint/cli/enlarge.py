@@ -1,0 +1,126 @@
+"""`augment`: drawn pictures for a labelled data set, and whether they help."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from mezzotint.cli import make
+from mezzotint.cli.use import Classes
+from mezzotint.errors import UserError
+
+if TYPE_CHECKING:
+    from mezzotint.benefit import Asked
+    from mezzotint.data.dataset import Dataset
+    from mezzotint.enlarge import Sure
+    from mezzotint.model import Model
+
+Shots = Annotated[tuple[int, ...], Parameter(negative="", consume_multiple=True)]
+
+
+def augment(
+    run: Path,
+    /,
+    *,
+    classes: Classes = (),
+    per_class: int = 100,
+    out: Path = Path("augmented"),
+    recogniser: Path | None = None,
+    certainty: float = 0.8,
+    seed: int = 0,
+    judge: Annotated[bool, Parameter(negative="")] = False,
+    data: str | None = None,
+    shots: Shots = (10, 50, 200),
+    seeds: int = 5,
+    retrain: Annotated[
+        str | None,
+        Parameter(help="With --judge: also train the generator anew on the few pictures alone, for so many: 20k."),
+    ] = None,
+) -> None:
+    """Draw pictures by class with the model of RUN to enlarge a data set; --judge tells whether they help.
+
+    Parameters
+    ----------
+    run:
+        A run's folder or a model's; it must draw by class (flow, r3gan, biggan).
+    classes:
+        What to draw (default: all classes).
+    per_class:
+        How many pictures of each.
+    out:
+        A new folder: a sub-folder a class, and manifest.json.
+    recogniser:
+        A run of a recogniser; only pictures are kept of whose class it is sure.
+    certainty:
+        How sure it has to be: the least probability of the class asked for.
+    seed:
+        The first picture's seed.
+    judge:
+        Train recognisers on a few real pictures with and without the drawn ones, and compare them in pairs.
+    data:
+        With --judge: other pictures than those that the generator was trained on.
+    shots:
+        With --judge: how many real pictures of each class.
+    seeds:
+        With --judge: how often.
+    """
+    from mezzotint import api, enlarge
+    from mezzotint.model import load
+
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"--out takes a new folder, and {out} is not empty: name another one")
+    if not judge and (data, shots, seeds, retrain) != (None, (10, 50, 200), 5, None):
+        raise UserError("--data, --shots, --seeds and --retrain tell how to judge: give --judge with them")
+    api.refuse_odd_seed(seed)
+    model, sieve = load(run), None if recogniser is None else load(recogniser)
+    question = _question(model, data, shots, seeds, make.count(retrain), certainty) if judge else None
+    names = list(classes) or list(model.spec.classes)
+    sure = enlarge.draw_sure(model.method, names, per_class, None if sieve is None else sieve.method, certainty, seed)
+    facts = {
+        "generator": f"{model.recipe.name} {model.card['weights']}",
+        "filtered_by": None if sieve is None else f"{sieve.recipe.name} {sieve.card['weights']}",
+        "certainty": None if sieve is None else certainty,
+    }
+    enlarge.write(out, sure, model.spec.classes, facts)
+    for name, drawn in sure.tried.items():
+        kept = sure.kept(model.spec.classes.index(name))
+        short = "" if kept == per_class else f": the recogniser is not sure of more among {drawn}"
+        print(f"{name}: {kept} of {drawn} drawn{short}")
+    print(f"{len(sure.images)} pictures in {out}")
+    if question is not None:
+        seen = {"seen_by_generator": model.card["data_digest"]}
+        seen |= {} if sieve is None else {"seen_by_filter": sieve.card["data_digest"]}
+        _judge(question, sure, model, facts | seen, out)
+
+
+def _question(
+    model: "Model", data: str | None, shots: tuple[int, ...], seeds: int, retrain: int | None, certainty: float
+) -> "tuple[Dataset, Asked]":
+    """What --judge is asked; mistakes are told before anything is drawn."""
+    from mezzotint import api, benefit
+
+    asked = benefit.Asked(tuple(dict.fromkeys(shots)), seeds, retrain, certainty)
+    recipe = model.recipe
+    if data is not None:
+        recipe = replace(recipe, data=replace(recipe.data, source=data))
+    dataset = api.load_data(recipe)
+    model.check_fit(dataset)
+    benefit.few_of(dataset, max(shots), 0)
+    return dataset, asked
+
+
+def _judge(question: "tuple[Dataset, Asked]", sure: "Sure", model: "Model", facts: dict[str, Any], out: Path) -> None:
+    from mezzotint import benefit
+    from mezzotint.cli.judge import show_table
+    from mezzotint.files import write_whole
+
+    dataset, asked = question
+    found = benefit.judge(dataset, sure, model.recipe, asked, facts, lambda line: print(line, flush=True))
+    show_table(benefit.GAINS, benefit.gains(found))
+    show_table(*benefit.by_class(found))
+    for note in found.notes:
+        print(f"  {note}")
+    write_whole(out / "benefit.json", found.to_json())
+    write_whole(out / "benefit.html", benefit.report(found))
+    print(f"written to {out / 'benefit.json'} and {out / 'benefit.html'}")

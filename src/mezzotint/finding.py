@@ -1,0 +1,117 @@
+"""What a detector finds in picture files: in their own pixels, drawn, and as COCO lists it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mezzotint import drawing
+from mezzotint.data import boxes, pictures
+from mezzotint.data.decode import decode, fitted
+from mezzotint.errors import UserError
+from mezzotint.metrics.detection import coco_boxes
+from mezzotint.model import Model
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture and what was found in it."""
+
+    path: Path
+    pixels: pictures.Pixels
+    """Upright, in its own size, h × w × 3."""
+    boxes: boxes.Rows
+    """Class, left, top, right, bottom in its pixels, certainty; surest first."""
+
+    def drawn(self, things: Sequence[str], sure: float) -> pictures.Pixels:
+        """The picture with the boxes that are sure enough; a small one is enlarged."""
+        return drawing.boxed(self.pixels, torch.from_numpy(self.boxes), things, sure)
+
+    def said(self, things: Sequence[str], sure: float) -> list[dict[str, Any]]:
+        """What is found with that certainty, for people and programs."""
+        return [
+            {"thing": things[int(kind)], "box": [round(side, 1) for side in sides], "certainty": round(certainty, 4)}
+            for kind, *sides, certainty in self.boxes.tolist()
+            if certainty >= sure
+        ]
+
+
+def in_files(model: Model, paths: Sequence[Path]) -> Iterator[Found]:
+    """What the model finds in each file; raises UserError naming the first that cannot be read."""
+    size, crop = model.spec.height, model.recipe.data.crop
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"there is no picture {path}")
+        try:
+            full = decode(path, None, 3, crop).pixels
+        except ValueError as error:
+            raise UserError(f"{path} cannot be read as a picture: {error}") from None
+        square = fitted(Image.fromarray(full), size, crop)
+        seen = np.asarray(square.convert("L"))[..., None] if model.spec.channels == 1 else np.asarray(square)
+        rows = model.detect(pictures.to_float(seen[None]))[0].double().numpy()
+        height, width = full.shape[:2]
+        yield Found(path, full, boxes.unplaced(rows[rows[:, 0] >= 0], width, height, size, crop))
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The numbers by which a COCO file knows pictures and categories."""
+
+    pictures: dict[str, int]
+    """By the name of the file, without its folder."""
+    categories: dict[str, int]
+
+    @classmethod
+    def read(cls, path: Path, things: Sequence[str]) -> "Ids":
+        """From an annotation file; raises UserError where it is none, or does not have the model's things."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            files = {Path(str(image["file_name"])).name: int(image["id"]) for image in content["images"]}
+            categories = {str(c["name"]): int(c["id"]) for c in content["categories"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is not a whole COCO file ({type(error).__name__}: {error})") from None
+        missing = [name for name in things if name not in categories]
+        if missing:
+            raise UserError(f"{path} has no category {missing[0]!r}, which the model finds")
+        return cls(files, categories)
+
+    @classmethod
+    def counted(cls, paths: Sequence[Path], things: Sequence[str]) -> "Ids":
+        """From 1 on, in order."""
+        return cls({path.name: i for i, path in enumerate(paths, 1)}, {name: i for i, name in enumerate(things, 1)})
+
+
+def predictions(found: Sequence[Found], things: Sequence[str], ids: Ids) -> list[dict[str, Any]]:
+    """COCO's list of results: image_id, category_id, bbox (left, top, width, height) and score of each box."""
+    listed: list[dict[str, Any]] = []
+    for one in found:
+        if one.path.name not in ids.pictures:
+            raise UserError(f"the file of --ids does not name {one.path.name}")
+        rows = coco_boxes(torch.from_numpy(one.boxes[None]).float(), [ids.pictures[one.path.name]])
+        for row in rows:
+            name = things[int(row["category_id"]) - 1]
+            listed.append({**row, "category_id": ids.categories[name]})
+    return listed
+
+
+def head(found: Sequence[Found], ids: Ids) -> dict[str, Any]:
+    """What the results are about: a COCO file of these pictures and categories, without annotations."""
+    images = [
+        {
+            "id": ids.pictures[f.path.name],
+            "file_name": f.path.name,
+            "width": f.pixels.shape[1],
+            "height": f.pixels.shape[0],
+        }
+        for f in found
+    ]
+    return {
+        "images": images,
+        "categories": [{"id": i, "name": name} for name, i in ids.categories.items()],
+        "annotations": [],
+    }

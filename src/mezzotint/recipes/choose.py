@@ -1,0 +1,90 @@
+"""Choosers: a recipe picked by data and budget, and sentences that say why."""
+
+from dataclasses import replace
+
+import torch
+
+from mezzotint.methods.classifier import ClassifierConfig
+from mezzotint.networks.residual import ResidualConfig
+from mezzotint.recipe import Recipe
+from mezzotint.recipes import recognize as recipes
+from mezzotint.recipes.work import ACCELERATOR, LAPTOP, affordable, passes
+from mezzotint.training.probe import available_threads
+from mezzotint.types import DataSpec
+
+Choice = tuple[Recipe, tuple[str, ...]]
+
+UNEVEN = 10
+"""Pictures of the largest class to one of the smallest, from where on classes count alike."""
+MANY, LARGE = 50_000, 96
+"""Pictures, and pixels a side, from where on a ConvNeXt is worth its appetite."""
+LONG = 20.0
+"""Minutes from where on a `cnn` may be wider than its recipe."""
+FOLDED = 1.7
+"""How much more of a `cnn`'s work a CPU does in a second than of other networks'."""
+
+
+def machine() -> tuple[float, str]:
+    """The pace of this machine (`recipes.work`) and its name."""
+    if torch.cuda.is_available():
+        return ACCELERATOR, "a GPU"
+    cores = available_threads()
+    return LAPTOP * cores / 2, f"{cores} CPU core{'s' if cores > 1 else ''}"
+
+
+def recognize(spec: DataSpec, minutes: float) -> Choice:
+    """A recogniser: on a CPU a `cnn` of fitting width, on a GPU a residual network, for very much data a ConvNeXt."""
+    pace, name = machine()
+    most = affordable(spec, minutes, pace)
+    data = f"{spec.count:,} training pictures of {spec.width}×{spec.height} in {len(spec.classes)} classes"
+    if torch.cuda.is_available():
+        recipe, reason = _on_gpu(spec, minutes, pace, most)
+    else:
+        recipe, reason = _on_cpu(spec, minutes, FOLDED * most)
+    recipe, reasons = _changed(recipe, spec)
+    return recipe, (f"{data}, {minutes:g} minutes on {name}", reason, *reasons)
+
+
+def _on_gpu(spec: DataSpec, minutes: float, pace: float, most: float) -> tuple[Recipe, str]:
+    if spec.count >= MANY and min(spec.height, spec.width) >= LARGE and most >= 5e8:
+        return recipes.convnext(spec, minutes, pace), "convnext: many large pictures and time for them"
+    return recipes.resnet(spec, minutes, pace), (
+        f"resnet: the largest that sees each picture about {passes(minutes):.0f} times; convnext and vit need more"
+    )
+
+
+def _on_cpu(spec: DataSpec, minutes: float, most: float) -> tuple[Recipe, str]:
+    recipe = recipes.cnn(spec, minutes)
+    changes = recipes.changes_for(spec, minutes)
+    reach = max(recipe.data.augment.shift, changes.shift)
+    recipe = replace(recipe, data=replace(recipe.data, augment=replace(changes, shift=reach)))
+    assert isinstance(recipe.method, ClassifierConfig)
+    method = recipe.method
+    if recipes.few_pictures(spec):
+        method = replace(method, mixing=recipes.FEW)
+    reason = "cnn: what a CPU trains fastest, so that pictures are seen often"
+    if minutes >= LONG and spec.count >= 5_000:
+        network = recipes.largest([ResidualConfig(width=width) for width in (48, 64, 96, 128)], spec, most)
+        method = replace(method, network=network)
+        reason = (
+            f"cnn, {network.width} channels wide: the widest that sees each picture about {passes(minutes):.0f} times"
+        )
+    return replace(recipe, method=method), reason
+
+
+def _changed(recipe: Recipe, spec: DataSpec) -> tuple[Recipe, list[str]]:
+    """What uneven and small classes ask for."""
+    assert isinstance(recipe.method, ClassifierConfig)
+    why: list[str] = []
+    if recipe.method.mixing.due(0):
+        why.append("few pictures of a class: pictures are mixed, and parts of them erased")
+    elif recipe.data.augment.erasing:
+        why.append("each picture is seen many times: parts of it are erased, so that it is not learned by heart")
+    least, largest = (max(1, f(spec.counts or (1,))) for f in (min, max))
+    if largest >= UNEVEN * least:
+        recipe = replace(recipe, method=replace(recipe.method, logit_adjustment=1.0))
+        why.append(
+            f"the largest class has {largest / least:.0f} times the pictures of the smallest: logits are adjusted, so "
+            "that all classes count alike (--set method.logit_adjustment=0 for the greatest accuracy instead)"
+        )
+    return recipe, why

@@ -1,0 +1,60 @@
+"""How much work a network is, and how much of it a budget affords."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.types import DataSpec
+
+LAPTOP = 1.5e10
+"""Pictures a second times multiply-adds of a picture, in training, on two CPU cores: what recipes are sized for.
+
+A rough figure, as all here: it decides which network is tried, never how long it trains.
+"""
+ACCELERATOR = 3e12
+"""The same on a GPU, roughly."""
+
+
+@runtime_checkable
+class Builds(Protocol):
+    """A network's configuration."""
+
+    def build(self, spec: DataSpec) -> nn.Module:
+        """The network."""
+        ...
+
+
+def work(config: Builds, spec: DataSpec) -> int:
+    """Multiply-adds of convolutions and linear maps for one picture; torch's random state stays as it was."""
+    total = 0
+
+    def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module, (nn.Conv2d, nn.Linear))
+        total += module.weight[0].numel() * output.numel()
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        network = config.build(spec).eval()
+        for module in _weighing(network.modules()):
+            module.register_forward_hook(count)
+        network(torch.zeros(1, *spec.shape))
+    return total
+
+
+def _weighing(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    return [module for module in modules if isinstance(module, (nn.Conv2d, nn.Linear))]
+
+
+def passes(minutes: float) -> float:
+    """How often pictures are to be seen: a budget four times as long goes half into passes, half into the network."""
+    return min(100.0, max(4.0, 4 * minutes**0.5))
+
+
+def affordable(spec: DataSpec, minutes: float, pace: float) -> float:
+    """Multiply-adds of a network that sees all training pictures as often as `passes` says, at a `pace` of the machine.
+
+    A tenth of the budget goes into starting and measuring.
+    """
+    return 0.9 * 60 * minutes * pace / (passes(minutes) * max(1, spec.count))

@@ -1,0 +1,55 @@
+"""Weights of an earlier run as a start: its networks, all that fits, and a new head where the classes differ."""
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor
+
+from mezzotint.errors import UserError
+from mezzotint.recipe import Recipe
+from mezzotint.snapshot import Snapshot
+from mezzotint.types import DataSpec
+
+
+def with_networks_of(recipe: Recipe, earlier: Snapshot) -> Recipe:
+    """The recipe with the earlier run's networks, everything else as it was.
+
+    Networks are the fields of a method's configuration that can be built. Raises UserError where the earlier run has
+    none of the recipe's.
+    """
+    ours, theirs = recipe.method, earlier.recipe.method
+    shared = {name: network for name, network in _networks(theirs).items() if name in _networks(ours)}
+    if not shared:
+        raise UserError(f"{recipe.name} has no network in common with {earlier.recipe.name}, which it is to begin from")
+    try:
+        return dataclasses.replace(recipe, method=dataclasses.replace(ours, **shared))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{recipe.name} cannot begin from {earlier.recipe.name}: {error}") from None
+
+
+def _networks(method: Any) -> dict[str, Any]:
+    fields = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    return {name: value for name, value in fields.items() if hasattr(value, "build")}
+
+
+def weights_for(recipe: Recipe, spec: DataSpec, earlier: Snapshot) -> dict[str, Tensor]:
+    """The earlier run's weights that the recipe's method has a place for; a head only for the same classes.
+
+    Raises UserError where anything but a head does not fit.
+    """
+    theirs = earlier.method.state_dict()
+    ours = recipe.method.build(spec).state_dict()
+    same = spec.classes == earlier.method.spec.classes
+    fit = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape and (same or not _of_head(k))}
+    odd = [name for name in ours if name not in fit and not _of_head(name)]
+    if odd or not fit:
+        shape = "×".join(map(str, earlier.method.spec.shape[1:]))
+        raise UserError(
+            f"the weights of {earlier.folder} do not fit here ({odd[0] if odd else 'none of them'}); they are for "
+            f"pictures of {shape} in {earlier.method.spec.channels} channels: give --size and --channels accordingly"
+        )
+    return fit
+
+
+def _of_head(name: str) -> bool:
+    return "head" in name.split(".")
