@@ -2,8 +2,9 @@
 
 python benchmarks/lossless.py RUN fashion-mnist --out benchmarks/results/lossless-fashion-mnist.json
 
-Takes the test pictures of a data set: the model has not seen them. The archive's size has the model, names, index and
-checksums in it. The peers of which the slowest settings are asked take some of the pictures, as many as the file says.
+Takes the test pictures of a data set, or all files of a folder, of which the model must not have seen any. The size of
+the archive has the model, names, index and checksums in it. The peers of which the slowest settings are asked take some
+of the pictures, as many as the file says.
 """
 
 import argparse
@@ -21,11 +22,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mezzotint import archive, compress, packing
+from mezzotint import archive, coding, compress, packing
 from mezzotint.data import dataset as data
 from mezzotint.data.pictures import grid, save_png
 from mezzotint.machine import facts
 from mezzotint.model import load
+from mezzotint.raster import read_raster
 
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG", "optimize": True},
@@ -98,6 +100,25 @@ def ours(run: Path, pictures: np.ndarray, place: Path) -> dict[str, Any]:
     }
 
 
+def of_folder(run: Path, folder: Path, place: Path) -> dict[str, Any]:
+    """An archive of the files of a folder, beside the files and what PNG and WebP make of each."""
+    network = load(run).method.network  # pyright: ignore[reportAttributeAccessIssue]
+    done = compress.compress([folder], network, place / "a.mez")
+    rasters = [read_raster(path) for _, path in compress.sources([folder])]
+    sizes = [coding.others(raster) for raster in rasters if raster.mode in coding.COLORS]
+    return {
+        "bytes": done.size,
+        "model_bytes": done.model_bytes,
+        "index_bytes": archive.read(place / "a.mez").index_bytes,
+        "pictures_bytes": done.progress.coded_bytes,
+        "codings": done.progress.codings,
+        "pictures": len(rasters),
+        "compared": len(sizes),
+        "files_bytes": done.progress.source_bytes,
+        **{f"{name}_bytes": sum(size[name] for size in sizes) for name in sizes[0]},
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
@@ -106,9 +127,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--singly", type=int, default=1000)
     parser.add_argument("--on-sheet", type=int, default=2500)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--peers-of", type=Path, help="an earlier result whose peers are taken: their sizes do not change"
+    )
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args(arguments)
     torch.set_num_threads(asked.threads)
+    if Path(asked.data).is_dir():
+        with tempfile.TemporaryDirectory() as place:
+            found = {"machine": facts("pillow"), **of_folder(asked.run, Path(asked.data), Path(place))}
+        print(json.dumps(found, indent=1))
+        if asked.out:
+            asked.out.write_text(json.dumps(found, indent=1) + "\n")
+        return
     dataset = data.load(asked.data)
     pictures = np.asarray(dataset.images[dataset.splits["test"][: asked.count]])
     with tempfile.TemporaryDirectory() as place:
@@ -121,7 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "mezzotint": ours(asked.run, pictures, Path(place)),
         }
     print(json.dumps(result, indent=1), flush=True)
-    result["peers"] = peers(pictures, asked.singly, asked.on_sheet)
+    if asked.peers_of:
+        result["peers"] = json.loads(asked.peers_of.read_text())["peers"]
+        result["peers_measured"] = "in an earlier run, under another load: compare sizes, not speeds"
+    else:
+        result["peers"] = peers(pictures, asked.singly, asked.on_sheet)
     print(json.dumps(result, indent=1))
     if asked.out:
         asked.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -239,6 +239,22 @@ def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*.png")) == ["fine.png"]
 
 
+def test_facts_and_names_that_no_file_takes_cost_their_picture_alone(tmp_path: Path) -> None:
+    picture = raster(drawn("P", 5, 5))
+    coded = coding.classic(picture)
+    facts = coding.facts_of(picture, coded, [])
+    with archive.Writer(tmp_path / "a.mez") as writer:
+        writer.add("a.png", facts, picture.crc, coded.data)
+        writer.add("a.png/b.png", facts, picture.crc, coded.data)
+        writer.add("c.png", {**facts, "palette": ["RGB", 7]}, picture.crc, coded.data)
+        writer.add("d.png", {**facts, "palette": "no"}, picture.crc, coded.data)
+        writer.add("e.png", facts, picture.crc, coded.data)
+        writer.write("00" * 32)
+    done = compress.decompress(tmp_path / "a.mez", tmp_path / "out")
+    assert [p.name for p in done.saved] == ["a.png", "e.png"]
+    assert [lost.name for lost in done.lost] == ["a.png/b.png", "c.png", "d.png"]
+
+
 # Damage.
 
 

@@ -255,7 +255,7 @@ def _restored(coded: Coded, planes: Pixels | None, model: bool) -> Raster:
     mode, (width, height) = facts["mode"], _size(coded)
     if facts["coding"] == "predicted":
         if not model:
-            raise ValueError("the model that it was compressed with is missing")
+            raise ValueError("the model that it was compressed with is missing or damaged")
         if planes is None:
             raise ValueError("its bytes are damaged")
         data = _pixels(coded, planes, mode, width, height)

@@ -1,6 +1,7 @@
 """Files of pictures into an archive and back."""
 
 import math
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -186,16 +187,17 @@ def decompress(path: Path, out: Path, network: Causal | None = None, names: Sequ
     targets = _targets(contents)
     with path.open("rb") as file:
         for group in _in_groups(stored):
-            for entry, result in zip(group, _decoded(file, group, network), strict=True):
-                target = targets.get(entry.entry.name)
-                if isinstance(result, str):
-                    lost.append(Lost(entry.entry.name, result))
-                elif target is None:
-                    lost.append(Lost(entry.entry.name, "its name leads out of the folder, or is that of another one"))
-                else:
-                    saved.append(_write(out / target, result, contents))
-                    if contents.shared is None and "profile" in entry.entry.facts:
-                        lost.append(Lost(entry.entry.name, "its color profile is damaged (its pixels are saved)"))
+            for one, result in zip(group, _decoded(file, group, network), strict=True):
+                name = one.entry.name
+                path_or_reason = (
+                    result if isinstance(result, str) else _written(out, targets.get(name), result, contents)
+                )
+                if isinstance(path_or_reason, str):
+                    lost.append(Lost(name, path_or_reason))
+                    continue
+                saved.append(path_or_reason)
+                if contents.shared is None and "profile" in one.entry.facts:
+                    lost.append(Lost(name, "its color profile is damaged (its pixels are saved)"))
     return Decompressed(tuple(saved), tuple(lost))
 
 
@@ -276,6 +278,18 @@ def _targets(contents: Contents) -> dict[str, str]:
             taken.add(target)
             targets[name] = target
     return targets
+
+
+def _written(out: Path, target: str | None, result: Result, contents: Contents) -> Path | str:
+    """The file that was written, or why there is none."""
+    if target is None:
+        return "its name leads out of the folder, or is that of another one"
+    try:
+        return _write(out / target, result, contents)
+    except (NotADirectoryError, FileExistsError, IsADirectoryError):
+        return "a file of the archive has the name of its folder"
+    except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, struct.error) as error:
+        return f"its facts cannot be written ({error})"
 
 
 def _write(path: Path, result: Result, contents: Contents) -> Path:

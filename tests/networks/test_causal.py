@@ -102,13 +102,20 @@ def test_gradients_pass_through_the_rounding() -> None:
         assert p.grad.abs().sum() > 0, name
 
 
-def test_flat_pictures_are_expected_to_stay_flat() -> None:
-    """Before any training the anchors carry the prediction."""
-    torch.manual_seed(0)
-    net = CausalConfig().build(DataSpec(1, H, W))
-    said = spoken(net, torch.full((H, W, 1), 77.0), 0)
-    middle = said.mean.reshape(H, W, -1)[3:, 3:]
-    assert (middle - 77).abs().max() < 64
+def test_a_network_that_adds_nothing_says_its_anchors() -> None:
+    """Left, above, the median, their mean, above on the right, and the plane through three, clipped."""
+    net = network()
+    with torch.no_grad():
+        for p in net.last.parameters():
+            p.zero_()
+    values = levels(1)
+    said = spoken(net, values, 0).mean.reshape(H, W, 6)
+    for y, x in ((1, 1), (4, 7), (8, 11)):
+        west, north, corner, right = (int(values[y + j, x + i, 0]) for j, i in ((0, -1), (-1, 0), (-1, -1), (-1, 1)))
+        plane = west + north - corner
+        median = sorted([west, north, plane])[1]
+        expected = [west, north, median, (west + north) // 2, right, min(max(plane, 0), 255)]
+        assert said[y, x].tolist() == expected
 
 
 @pytest.mark.parametrize("settings", [{"widths": ()}, {"widths": (513,)}, {"components": 7}, {"reach": 2}])

@@ -47,7 +47,6 @@ def compress(
     network = _network(model)
     done = work.compress(pictures, network, out.resolve(), inside=inside, verify=verify, show=_show)
     _tell(done.lost, "is left out")
-    _sampled(done.progress)
     ways = ", ".join(f"{count} {way}" for way, count in sorted(done.progress.codings.items()))
     model_part = f", of which the model {done.model_bytes:,}" if done.model_bytes else ", the model not inside"
     print(f"{done.progress.pictures} pictures ({ways}) in {out}: {done.size:,} bytes{model_part}")
@@ -100,16 +99,17 @@ def inspect(archive: Path, /, *, as_json: AsJson = False) -> None:
     if contents.nameless:
         print(f"{contents.nameless} pictures whose part of the index is damaged")
     if not as_json:
-        ways = Counter(stored.entry.facts.get("coding") for stored in contents.stored)
-        told = ", ".join(f"{count} {way}" for way, count in sorted(ways.items(), key=str))
+        ways = Counter(str(stored.entry.facts.get("coding")) for stored in contents.stored)
+        told = ", ".join(f"{count} {way}" for way, count in sorted(ways.items()))
         model = f"inside, {contents.model_bytes:,} bytes" if contents.model_bytes else "not inside"
         print(f"{len(contents.stored)} pictures ({told}), {contents.size:,} bytes, index {contents.index_bytes:,}")
         print(f"model {contents.model[:12]} {model}")
 
 
 def _line(said: dict[str, Any]) -> str:
-    width, height = said.get("size", (0, 0))
-    return f"{said['name']}  {width}×{height} {said.get('mode')}  {said['bytes']:,} bytes, {said.get('coding')}"
+    size = said.get("size")
+    shape = "×".join(map(str, size)) if isinstance(size, list) else "?"
+    return f"{said['name']}  {shape} {said.get('mode')}  {said['bytes']:,} bytes, {said.get('coding')}"
 
 
 def _network(run: Path) -> "Causal":
@@ -127,14 +127,15 @@ def _network(run: Path) -> "Causal":
 
 def _show(at: "Progress") -> None:
     share = f", {at.coded_bytes / at.source_bytes:.1%} of the files" if at.source_bytes else ""
-    print(f"{at.pictures} of {at.of} pictures: {at.coded_bytes:,} bytes{share}", flush=True)
+    print(f"{at.pictures} of {at.of} pictures: {at.coded_bytes:,} bytes{share}{_sampled(at)}", flush=True)
 
 
-def _sampled(at: "Progress") -> None:
+def _sampled(at: "Progress") -> str:
     own = at.sampled.get("archive")
-    if own:
-        ratios = ", ".join(f"{own / size:.1%} of {n.upper()}" for n, size in at.sampled.items() if n != "archive")
-        print(f"of a sample of the pictures: {ratios}")
+    if not own:
+        return ""
+    ratios = ", ".join(f"{own / size:.1%} of {n.upper()}" for n, size in at.sampled.items() if n != "archive")
+    return f"; of some of them {ratios}"
 
 
 def _tell(lost: tuple["Lost", ...], what: str) -> None:
