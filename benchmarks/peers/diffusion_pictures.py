@@ -10,9 +10,7 @@ of DDIM, since a thousand would take days on a CPU. Reading the data and drawing
 import argparse
 import itertools
 import json
-import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,9 +73,7 @@ def diffusers(pixels: Tensor, steps_expected: int) -> Trained:
 def lucidrains(pixels: Tensor, steps_expected: int) -> Trained:
     """The trainer's step; torchvision, which it imports for reading files, is stood in for."""
     del steps_expected  # its rate is constant
-    vision = types.ModuleType("torchvision")
-    vision.transforms, vision.utils = types.ModuleType("transforms"), types.ModuleType("utils")  # type: ignore[attr-defined]
-    sys.modules["torchvision"] = vision
+    common.stand_in_for_torchvision()
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
     from ema_pytorch import EMA
 

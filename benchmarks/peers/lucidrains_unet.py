@@ -2,7 +2,9 @@
 
 import common
 import torch
-from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+
+common.stand_in_for_torchvision()
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet  # noqa: E402
 
 
 def main() -> None:
