@@ -36,7 +36,7 @@ def test_the_loss_is_the_rate_of_the_coder(channels: int) -> None:
 
 @pytest.mark.slow
 def test_uniform_noise_of_few_levels_is_learned_to_its_entropy() -> None:
-    """Sixteen levels without any pattern take four bits, whatever the model; always others, since it learns by heart."""
+    """Sixteen levels without any pattern take four bits, whatever the model; always others, or it learns by heart."""
     torch.manual_seed(0)
     method = CONFIG.build(DataSpec(1, 10, 10))
     optimizer = torch.optim.Adam(method.parameters(), lr=5e-3)
