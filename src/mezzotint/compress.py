@@ -144,7 +144,7 @@ def _further(at: Progress, raster: Raster, file: int, coded: Coded, *, sample: b
     way = coded.facts["coding"]
     codings = {**at.codings, way: at.codings.get(way, 0) + 1}
     sampled = at.sampled
-    if sample and raster.mode in coding.COLORS and raster.frames == 1:
+    if sample and raster.mode in coding.COLORS and not raster.more:
         sizes = {"archive": len(coded.data), **coding.others(raster)}
         sampled = {key: sampled.get(key, 0) + size for key, size in sizes.items()}
     return Progress(at.pictures + 1, at.of, at.source_bytes + file, at.coded_bytes + len(coded.data), sampled, codings)
