@@ -1,5 +1,6 @@
 """Pictures of all kinds through an archive and back, and archives that were damaged."""
 
+import errno
 import json
 import struct
 import zlib
@@ -310,6 +311,27 @@ def test_facts_and_names_that_no_file_takes_cost_their_picture_alone(tmp_path: P
     assert [lost.name for lost in done.lost] == ["a.png/b.png", "c.png", "d.png"]
 
 
+def test_a_name_that_no_disk_takes_costs_its_picture_alone_and_a_full_disk_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = raster(drawn("L", 5, 5))
+    coded = coding.classic(picture)
+    with archive.Writer(tmp_path / "a.mez") as writer:
+        for name in ("x" * 400 + ".png", "b.png"):
+            writer.add(name, coding.facts_of(picture, coded, []), picture.crc, coded.data)
+        writer.write("00" * 32)
+    done = compress.decompress(tmp_path / "a.mez", tmp_path / "out")
+    assert [p.name for p in done.saved] == ["b.png"]
+    assert [lost.name for lost in done.lost] == ["x" * 400 + ".png"]
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        compress.decompress(tmp_path / "a.mez", tmp_path / "full")
+
+
 # Damage.
 
 
@@ -375,6 +397,7 @@ def test_facts_that_lie_are_told_and_bounded(network: Causal) -> None:
         {"size": "large"},
         {"size": [1]},
         {"mode": "XYZ"},
+        {"mode": None},
         {"mode": ["L"]},
         {"coding": "magic"},
         {"coding": "png"},
@@ -383,7 +406,8 @@ def test_facts_that_lie_are_told_and_bounded(network: Causal) -> None:
         {"mode": "RGBA"},
         {"mode": "RGBA", "hidden": [1, 2]},
     ):
-        (found,) = coding.decode(network, [coding.Coded({**good, **lie}, b"\x01\x02\x03")], [0])
+        facts = {key: value for key, value in {**good, **lie}.items() if value is not None}
+        (found,) = coding.decode(network, [coding.Coded(facts, b"\x01\x02\x03")], [0])
         assert isinstance(found, str), lie
 
 

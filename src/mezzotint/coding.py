@@ -243,7 +243,7 @@ def _shape(coded: Coded, network: Causal | None) -> tuple[int, int] | None:
 
 
 def _has_alpha_part(facts: dict[str, Any]) -> bool:
-    return facts["mode"] in ("LA", "RGBA") and "alpha" not in facts
+    return facts.get("mode") in ("LA", "RGBA") and "alpha" not in facts
 
 
 def _parts(coded: Coded, shape: tuple[int, int]) -> int:
