@@ -87,7 +87,7 @@ class Vq(Method):
             total = (distortion + self.config.commitment * found.commitment).mean()
             parts = {"distortion": distortion.mean().detach(), "commitment": found.commitment.mean().detach()}
             if self.training:
-                self.quantizer.note(raw_map.detach(), found.symbols, batch.seed + batch.first)
+                self.quantizer.note(raw_map.detach(), found.symbols, batch.seed, batch.first, batch.whole)
         cost = self._cost(found.symbols, self._given(batch.labels)).mean()
         return Loss(total + cost, {**parts, "symbols": cost.detach()})
 

@@ -44,7 +44,7 @@ def beta_vae(spec: DataSpec, minutes: float) -> Recipe:
 def tc_vae(spec: DataSpec, minutes: float) -> Recipe:
     """The VAE with the total correlation of its codes weighted by 6 (Chen et al. 2018, "beta-TC-VAE").
 
-    Large batches, since a batch's codes stand for all.
+    Large batches, since a (micro-)batch's codes stand for all: what the weight comes to depends on the micro-batch.
     """
     plain = vae(spec, minutes)
     assert isinstance(plain.method, VaeConfig)
