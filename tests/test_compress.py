@@ -1,6 +1,9 @@
 """Pictures of all kinds through an archive and back, and archives that were damaged."""
 
+import errno
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +198,59 @@ def test_a_folder_comes_back_with_names_modes_orientation_and_profile(
             assert after.convert("RGBA").tobytes() == before.convert("RGBA").tobytes(), name
 
 
+def png_of_sixteen(color: int, planes: int) -> bytes:
+    """A PNG of 5×4 pixels of 16 bits (W3C 2003), of which Pillow reads the upper bytes alone."""
+    rows = np.random.default_rng(color).integers(0, 256, (4, 1 + 10 * planes), np.uint8)
+    rows[:, 0] = 0
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 4, 16, color, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
+
+
+def tiff_of_sixteen() -> bytes:
+    """An RGB TIFF of 5×4 pixels of 16 bits."""
+    tags = [(256, 3, 1, 5), (257, 3, 1, 4), (258, 3, 3, 122), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 1, 128), (277, 3, 1, 3), (278, 3, 1, 4), (279, 4, 1, 120)]
+    body = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    pixels = np.random.default_rng(1).integers(0, 256, 120, np.uint8).tobytes()
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + struct.pack("<I3H", 0, 16, 16, 16) + pixels
+
+
+DEEP = {
+    "rgb.png": png_of_sixteen(2, 3),
+    "rgba.png": png_of_sixteen(6, 4),
+    "la.png": png_of_sixteen(4, 2),
+    "rgb.tiff": tiff_of_sixteen(),
+    "rgb.ppm": b"P6 5 4 65535 " + bytes(range(120)),
+    "less.ppm": b"P6 5 4 1000 " + bytes([1, 200] * 60),
+    "plain.ppm": b"P3 2 1 1023 " + b"1000 1 2 3 4 5 ",
+    "rgb.sgi": struct.pack(">HBBHHHH", 474, 0, 2, 3, 5, 4, 3).ljust(512, b"\0") + bytes(range(120)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DEEP))
+def test_colors_of_sixteen_bits_come_back_byte_for_byte(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(DEEP[name])
+    with Image.open(tmp_path / name) as image:
+        image.load()
+        assert image.mode in ("RGB", "RGBA", "LA"), "as Pillow reads it, there are 8 bits left"
+    compress.compress([tmp_path / name], causal(3), tmp_path / "a.mez")
+    done = compress.decompress(tmp_path / "a.mez", tmp_path / "out")
+    assert [path.name for path in done.saved] == [name]
+    assert done.saved[0].read_bytes() == DEEP[name]
+
+
+@pytest.mark.parametrize("form", ["png", "tiff", "ppm"])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])
+def test_usual_files_are_coded_by_their_pixels(mode: str, form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{form}"
+    drawn(mode, 7, 5).save(path)
+    assert not raster_of.read_raster(path).more
+
+
 def test_one_picture_comes_without_the_rest(packed: tuple[Path, dict[str, Image.Image]], tmp_path: Path) -> None:
     path, originals = packed
     data = bytearray(path.read_bytes())
@@ -253,6 +309,27 @@ def test_facts_and_names_that_no_file_takes_cost_their_picture_alone(tmp_path: P
     done = compress.decompress(tmp_path / "a.mez", tmp_path / "out")
     assert [p.name for p in done.saved] == ["a.png", "e.png"]
     assert [lost.name for lost in done.lost] == ["a.png/b.png", "c.png", "d.png"]
+
+
+def test_a_name_that_no_disk_takes_costs_its_picture_alone_and_a_full_disk_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = raster(drawn("L", 5, 5))
+    coded = coding.classic(picture)
+    with archive.Writer(tmp_path / "a.mez") as writer:
+        for name in ("x" * 400 + ".png", "b.png"):
+            writer.add(name, coding.facts_of(picture, coded, []), picture.crc, coded.data)
+        writer.write("00" * 32)
+    done = compress.decompress(tmp_path / "a.mez", tmp_path / "out")
+    assert [p.name for p in done.saved] == ["b.png"]
+    assert [lost.name for lost in done.lost] == ["x" * 400 + ".png"]
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        compress.decompress(tmp_path / "a.mez", tmp_path / "full")
 
 
 # Damage.
@@ -320,6 +397,7 @@ def test_facts_that_lie_are_told_and_bounded(network: Causal) -> None:
         {"size": "large"},
         {"size": [1]},
         {"mode": "XYZ"},
+        {"mode": None},
         {"mode": ["L"]},
         {"coding": "magic"},
         {"coding": "png"},
@@ -328,7 +406,8 @@ def test_facts_that_lie_are_told_and_bounded(network: Causal) -> None:
         {"mode": "RGBA"},
         {"mode": "RGBA", "hidden": [1, 2]},
     ):
-        (found,) = coding.decode(network, [coding.Coded({**good, **lie}, b"\x01\x02\x03")], [0])
+        facts = {key: value for key, value in {**good, **lie}.items() if value is not None}
+        (found,) = coding.decode(network, [coding.Coded(facts, b"\x01\x02\x03")], [0])
         assert isinstance(found, str), lie
 
 

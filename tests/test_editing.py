@@ -54,6 +54,39 @@ def test_a_hole_that_touches_everything_leaves_what_is_mostly_known() -> None:
     assert not small.all()
 
 
+@pytest.mark.parametrize("side", [8, 11, 30, 64])
+def test_nothing_of_the_hole_is_in_what_is_known(side: int) -> None:
+    """A black picture whose hole is white is known as black, and a picture without a hole keeps its mean."""
+    hole = np.zeros((24, 24), bool)
+    hole[7:12, 3:22] = True
+    holed = editing.Holed(np.where(hole, 255, 0).astype(np.uint8)[..., None].repeat(3, 2), hole)
+    known = editing._known(holed, side, side)
+    assert known.shape == (side, side, 3)
+    assert not known[~editing._covering(hole, side, side)].any()
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 1), np.uint8)
+    whole = editing._known(editing.Holed(noise, np.zeros((24, 24), bool)), side, side)
+    assert whole.mean() == pytest.approx(noise.mean(), abs=2)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "I", "F", "CMYK", "sixteen", "transparent"])
+def test_pictures_that_would_not_stay_as_they_are_are_refused(tmp_path: Path, mode: str) -> None:
+    plain = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 6), np.uint8))
+    path = tmp_path / "picture.tiff"
+    if mode == "sixteen":
+        path.write_bytes(b"P6 6 6 65535 " + bytes(range(216)))
+    elif mode == "transparent":
+        plain.save(path, "PNG", transparency=7)
+    elif mode == "I;16":
+        Image.fromarray(np.asarray(plain).astype(np.uint16)).save(path)
+    else:
+        plain.convert(mode).save(path)
+    with pytest.raises(UserError, match="would not stay as they are"):
+        editing.with_margins(path, COLOR, 1, 1, 1, 1)
+    Image.fromarray(np.diag([255] * 6).astype(np.uint8)).convert("LA").save(tmp_path / "mask.png")
+    plain.save(tmp_path / "plain.png")
+    assert editing.with_mask(tmp_path / "plain.png", tmp_path / "mask.png", GREY).share == pytest.approx(1 / 6)
+
+
 def test_soft_edges_of_a_mask_are_allowed(tmp_path: Path) -> None:
     mask = np.zeros((20, 20), np.uint8)
     mask[5:10, 5:10] = 255

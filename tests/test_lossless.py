@@ -1,5 +1,8 @@
+import json
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +145,25 @@ def test_a_packed_network_is_the_same_network(channels: int) -> None:
 def test_a_damaged_network_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match="not a packed network"):
         packing.unpacked(packing.packed(network(1))[:cut])
+
+
+def test_a_network_is_bounded_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head of a few kilobytes may ask for gigabytes; its own length says that they are not there."""
+    data = packing.packed(network(3))
+    head, body = struct.unpack_from("<HI", data)
+    told = json.loads(data[6 : 6 + head])
+    monkeypatch.setattr(packing, "Causal", lambda *_: pytest.fail("it was built"))
+    for widths, length in ((told["widths"] * 2, body), ([512] * 12_000, body), ([512] * 12_000, 2**32 - 1)):
+        lie = json.dumps({**told, "widths": widths}).encode()
+        with pytest.raises(ValueError, match="another length"):
+            packing.unpacked(struct.pack("<HI", len(lie), length) + lie + data[6 + head :])
+
+
+def test_weights_finer_than_any_are_are_refused() -> None:
+    net = network(1)
+    data = packing.packed(net)
+    head, _ = struct.unpack_from("<HI", data)
+    raw = bytearray(zlib.decompress(data[6 + head :]))
+    raw[2 * net.across.numel()] = 13  # the first exponent lies behind the two tables
+    with pytest.raises(ValueError, match="finer"):
+        packing.unpacked(data[: 6 + head] + zlib.compress(raw))

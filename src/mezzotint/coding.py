@@ -172,7 +172,7 @@ def _opened(data: bytes, size: tuple[int, int]) -> Image.Image:
 
 def encode(network: Causal, rasters: Sequence[Raster], files: Sequence[bytes]) -> list[Coded]:
     """Each picture in its smallest way; `files` are the bytes that it came in, which may be the smallest themselves."""
-    prepared = [None if r.frames > 1 else _for_prediction(r, network.channels) for r in rasters]
+    prepared = [None if r.more else _for_prediction(r, network.channels) for r in rasters]
     streams = iter(lossless.encode(network, [p[0] for p in prepared if p is not None]))
     predicted = [
         None if p is None else Coded(p[1].facts, joined([*next(streams), p[1].data] if p[1].data else next(streams)))
@@ -184,7 +184,7 @@ def encode(network: Causal, rasters: Sequence[Raster], files: Sequence[bytes]) -
 
 def _smallest(raster: Raster, predicted: Coded | None, file: bytes) -> Coded:
     whole = Coded({"coding": "file"}, file)
-    if raster.frames > 1:
+    if raster.more:
         return whole
     least = predicted
     if predicted is None or len(predicted.data) > TRUSTED * len(_as_webp(raster, 0)):
@@ -243,7 +243,7 @@ def _shape(coded: Coded, network: Causal | None) -> tuple[int, int] | None:
 
 
 def _has_alpha_part(facts: dict[str, Any]) -> bool:
-    return facts["mode"] in ("LA", "RGBA") and "alpha" not in facts
+    return facts.get("mode") in ("LA", "RGBA") and "alpha" not in facts
 
 
 def _parts(coded: Coded, shape: tuple[int, int]) -> int:

@@ -1,5 +1,6 @@
 """Files of pictures into an archive and back."""
 
+import errno
 import math
 import struct
 import zlib
@@ -144,7 +145,7 @@ def _further(at: Progress, raster: Raster, file: int, coded: Coded, *, sample: b
     way = coded.facts["coding"]
     codings = {**at.codings, way: at.codings.get(way, 0) + 1}
     sampled = at.sampled
-    if sample and raster.mode in coding.COLORS and raster.frames == 1:
+    if sample and raster.mode in coding.COLORS and not raster.more:
         sizes = {"archive": len(coded.data), **coding.others(raster)}
         sampled = {key: sampled.get(key, 0) + size for key, size in sizes.items()}
     return Progress(at.pictures + 1, at.of, at.source_bytes + file, at.coded_bytes + len(coded.data), sampled, codings)
@@ -281,13 +282,17 @@ def _targets(contents: Contents) -> dict[str, str]:
 
 
 def _written(out: Path, target: str | None, result: Result, contents: Contents) -> Path | str:
-    """The file that was written, or why there is none."""
+    """The file that was written, or why there is none; raises OSError for a full disk alone."""
     if target is None:
         return "its name leads out of the folder, or is that of another one"
     try:
         return _write(out / target, result, contents)
     except (NotADirectoryError, FileExistsError, IsADirectoryError):
         return "a file of the archive has the name of its folder"
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return f"it cannot be written ({error.strerror or error})"
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, struct.error) as error:
         return f"its facts cannot be written ({error})"
 

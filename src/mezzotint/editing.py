@@ -16,6 +16,8 @@ from mezzotint.types import DataSpec, Images
 
 MOSTLY = 0.75
 """A hole of a larger share than this may well be a mask the wrong way round."""
+EXACT = ("1", "L", "P", "RGB")
+"""Modes of Pillow whose pixels come back as they are: the others become RGB."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,22 @@ class Holed:
         return float(self.hole.mean())
 
 
-def own_pixels(path: Path, spec: DataSpec) -> Pixels:
-    """The picture in its own size, h w c, in grey or color as the model's; raises UserError for colors it has not."""
+def own_pixels(path: Path, spec: DataSpec, *, exact: bool = False) -> Pixels:
+    """The picture in its own size, h w c, in grey or color as the model's; raises UserError for colors it has not.
+
+    Where they must be `exact`, also for a picture whose pixels are not kept: with alpha, 16 bits and the like.
+    """
     if not path.is_file():
         raise UserError(f"there is no picture {path}")
     try:
         found = decode(path, None, 3, "center", MAX_PIXELS)
     except ValueError as error:
         raise UserError(f"{path} cannot be read as a picture: {error}") from None
+    if exact and (found.mode not in EXACT or found.reduced):
+        raise UserError(
+            f"{path} has transparency, 16 bits or other colors than RGB, which would not stay as they are: "
+            "save it as RGB or grey of 8 bits without transparency first"
+        )
     if spec.channels == 3:
         return found.pixels
     if not found.grey:
@@ -53,7 +63,7 @@ def with_mask(picture: Path, mask: Path, spec: DataSpec, hole: str = "white") ->
 
     Raises UserError for a mask of another size, one that is not black and white, and one with nothing to draw or keep.
     """
-    pixels = own_pixels(picture, spec)
+    pixels = own_pixels(picture, spec, exact=True)
     shades = own_pixels(mask, DataSpec(3, 0, 0))[..., 0].astype(int)
     if shades.shape != pixels.shape[:2]:
         sizes = [f"{shape[1]}×{shape[0]}" for shape in (shades.shape, pixels.shape)]
@@ -79,7 +89,7 @@ def with_margins(picture: Path, spec: DataSpec, left: int, right: int, top: int,
     """A picture with empty margins of so many pixels; raises UserError for none or less."""
     if min(left, right, top, bottom) < 0 or not any((left, right, top, bottom)):
         raise UserError("outpaint takes margins in pixels: --left, --right, --top and --bottom, at least one above 0")
-    pixels = own_pixels(picture, spec)
+    pixels = own_pixels(picture, spec, exact=True)
     sides = ((top, bottom), (left, right))
     return Holed(
         np.pad(pixels, (*sides, (0, 0)), mode="edge"),
@@ -100,12 +110,30 @@ def completed(model: Model, holed: Holed, seeds: list[int], classes: tuple[str, 
             f"the picture (with its margins) is {width}×{height} and the model draws {spec.width}×{spec.height}: "
             "cut it to these proportions first"
         )
-    images = pictures.to_float(_scaled(holed.pixels, spec.width, spec.height)[None])
+    images = pictures.to_float(_known(holed, spec.width, spec.height)[None])
     hole = torch.from_numpy(_covering(holed.hole, spec.width, spec.height))[None, None].float()
     n = len(seeds)
     drawn = model.complete(images.expand(n, -1, -1, -1), hole.expand(n, -1, -1, -1), seeds, classes)
     found = [_scaled(each, width, height) for each in pictures.to_uint8(drawn)]
     return np.stack([np.where(holed.hole[..., None], each, holed.pixels) for each in found])
+
+
+def _known(holed: Holed, width: int, height: int) -> Pixels:
+    """The picture at another size, each pixel the mean of what is known around it; grey where that is nothing.
+
+    By filters without negative weights, so that what lies in the hole has no part in what is known.
+    """
+    if holed.hole.shape == (height, width):
+        return holed.pixels
+    known = ~holed.hole
+    smooth = Image.Resampling.BOX if height < len(known) else Image.Resampling.BILINEAR
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(values.astype(np.float32)).resize((width, height), smooth))
+
+    share = mean(known)
+    means = [mean(holed.pixels[..., c] * known) / share.clip(1e-3) for c in range(holed.pixels.shape[2])]
+    return np.where(share[..., None] > 1e-3, np.stack(means, 2), 128).round().clip(0, 255).astype(np.uint8)
 
 
 def _scaled(pixels: Pixels, width: int, height: int) -> Pixels:

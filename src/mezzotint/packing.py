@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mezzotint.networks.causal import BIAS_UNIT, UNIT, Causal, CausalConfig, GridLinear, power_of_two
+from mezzotint.networks.causal import BIAS_UNIT, FINEST, PLACES, UNIT, Causal, CausalConfig, GridLinear, power_of_two
 from mezzotint.types import DataSpec
 
 LARGEST = 1 << 24
@@ -38,7 +38,10 @@ def unpacked(data: bytes) -> Causal:
         head, body = struct.unpack_from("<HI", data)
         told = json.loads(data[6 : 6 + head])
         told["widths"] = tuple(told["widths"])
-        network = Causal(CausalConfig(**{k: v for k, v in told.items() if k != "channels"}), _channels(told))
+        config, channels = CausalConfig(**{k: v for k, v in told.items() if k != "channels"}), _channels(told)
+        if body > LARGEST or body != _size(config, channels):
+            raise ValueError("a packed network has another length")
+        network = Causal(config, channels)
         unpacking = zlib.decompressobj()
         raw = unpacking.decompress(data[6 + head :], LARGEST)
         if len(raw) != body or not unpacking.eof:
@@ -53,6 +56,12 @@ def _channels(told: dict[str, object]) -> int:
     if told["channels"] not in (1, 3):
         raise ValueError("a network is for 1 or 3 channels")
     return DataSpec(3 if told["channels"] == 3 else 1, 1, 1).channels
+
+
+def _size(config: CausalConfig, channels: int) -> int:
+    """Bytes of the numbers of such a network: known before it is built, since a head may say anything."""
+    places = PLACES if config.places else 1
+    return 2 * places * config.widths[0] + sum(rows * (inputs + 3) for inputs, rows in config.linear_sizes(channels))
 
 
 def _linears(network: Causal) -> list[GridLinear]:
@@ -90,6 +99,8 @@ def _fill(network: Causal, raw: bytes) -> None:
     for linear in _linears(network):
         rows = linear.weight.shape[0]
         exponents = take((rows, 1), "u1").int()
+        if exponents.max() > FINEST:
+            raise ValueError("its weights are finer than any are")
         set_to(linear.weight, take(tuple(linear.weight.shape), "i1") / power_of_two(exponents))
         set_to(linear.bias, take((rows,), "<i2") / BIAS_UNIT)
     if at != len(raw):

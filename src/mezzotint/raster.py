@@ -10,10 +10,14 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from mezzotint.data.decode import MAX_PIXELS, PROGRAMS
+from mezzotint.data.decode import MAX_PIXELS, PROGRAMS, is_reduced, orientation_of
 
 PNG_MODES = ("1", "L", "P", "LA", "RGB", "RGBA", "I;16")
 """What is written as PNG; all else is written as TIFF."""
+EXACT = ("PNG", "BMP", "PPM", "TIFF", "TGA", "PCX", "SGI")
+"""Formats whose file is always replaced by its pixels."""
+KNOWN = (*EXACT, "JPEG", "GIF", "WEBP", "QOI")
+"""Formats of one picture of at most 8 bits a color, or whose depth can be told. The files of all others are kept."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Raster:
     profile: bytes = b""
     """ICC profile."""
     lossy: bool = False
-    """Whether the file may be smaller than its pixels allow: it is a JPEG or the like, or has several frames."""
-    frames: int = 1
+    """Whether the file may be smaller than its pixels allow: it is a JPEG or the like."""
+    more: bool = False
+    """Whether the file holds more than these pixels: further frames, more bits of a color."""
 
     @property
     def crc(self) -> int:
@@ -54,33 +59,25 @@ def read_raster(path: Path) -> Raster:
                     raise ValueError("PostScript is a program rather than a picture")
                 if math.prod(image.size) > MAX_PIXELS:
                     raise ValueError(f"{image.width}×{image.height} is over the bound of {MAX_PIXELS} pixels")
+                more = is_reduced(image) or image.format not in KNOWN
                 image.load()
-                return _raster(image)
+                return _raster(image, more=more)
     except Exception as error:  # damaged files make Pillow's readers raise nearly anything
         raise ValueError(str(error).replace(str(path), "it") or type(error).__name__) from None
 
 
-def _raster(image: Image.Image) -> Raster:
+def _raster(image: Image.Image, *, more: bool = False) -> Raster:
     meaning: dict[str, Any] = {}
     if image.mode in ("P", "PA") and image.palette is not None:
         meaning["palette"] = [image.palette.mode, _text(bytes(image.getpalette(image.palette.mode) or []))]
     transparency = image.info.get("transparency")
     if transparency is not None:
         meaning["transparency"] = _text(transparency) if isinstance(transparency, bytes) else transparency
-    if (orientation := _orientation(image)) != 1:
+    if (orientation := orientation_of(image)) != 1:
         meaning["orientation"] = orientation
-    frames = int(getattr(image, "n_frames", 1))
+    more = more or int(getattr(image, "n_frames", 1)) > 1
     profile = image.info.get("icc_profile") or b""
-    lossy = frames > 1 or image.format not in ("PNG", "BMP", "PPM", "TIFF", "TGA", "PCX", "SGI")
-    return Raster(image.mode, *image.size, image.tobytes(), meaning, profile, lossy, frames)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # the pixels may be whole where the EXIF is not
-        return 1
-    return found if found in range(2, 9) else 1
+    return Raster(image.mode, *image.size, image.tobytes(), meaning, profile, image.format not in EXACT, more)
 
 
 def _text(data: bytes) -> str:

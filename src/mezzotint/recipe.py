@@ -40,7 +40,10 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """How a group of parameters descends; the learning rate is `lr` times a schedule of progress."""
+    """How a group of parameters descends; the learning rate is `lr` times a schedule of progress.
+
+    Progress is that of the part of the run in which the group is trained.
+    """
 
     name: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "muon"] = "adam"
     lr: float = 1e-3
@@ -61,8 +64,6 @@ class Optimizer:
     """Share of progress over which the rate rises from zero."""
     decay_from: float = 0.0
     """Progress at which the decay begins."""
-    decay_to: float = 1.0
-    """Progress at which it ends: what learns no longer than that is done by then."""
     final: float = 0.0
     """What is left of the rate at the end, as a share of `lr`."""
     l1: float = 0.0

@@ -78,10 +78,6 @@ class Phase:
         """Whether it is taken at this progress of the run at all."""
         return self.begins <= progress and (progress < self.ends or self.ends >= 1)
 
-    def own_progress(self, progress: float) -> float:
-        """How much of its own part of the run is over, in [0, 1]: what its learning rates go by."""
-        return min(1.0, max(0.0, (progress - self.begins) / (self.ends - self.begins)))
-
 
 @dataclass(frozen=True)
 class Loss:

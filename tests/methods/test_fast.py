@@ -12,6 +12,7 @@ from mezzotint.errors import UserError
 from mezzotint.methods.fast import Fast, FastConfig
 from mezzotint.methods.flow import Drawing, FlowConfig
 from mezzotint.networks.unet import UnetConfig
+from mezzotint.training.step import own_progress
 from mezzotint.types import Batch, DataSpec, Phase
 
 SPREAD = 0.5
@@ -133,12 +134,13 @@ def test_each_part_of_a_run_trains_its_network(train_in: Callable[..., Any], mak
 
 
 def test_a_phase_has_a_part_of_the_run() -> None:
-    first, last, whole = Phase("a", (), ends=0.6), Phase("b", (), begins=0.6), Phase("c", ())
+    first, last, whole = Phase("a", ("x",), ends=0.6), Phase("b", ("y",), begins=0.6), Phase("c", ("z",))
     assert [first.lasts(x) for x in (0.0, 0.59, 0.6, 1.0)] == [True, True, False, False]
     assert [last.lasts(x) for x in (0.0, 0.59, 0.6, 1.0)] == [False, False, True, True]
-    assert [whole.own_progress(x) for x in (0.0, 0.1, 0.7, 1.0)] == [0.0, 0.1, 0.7, 1.0]
-    assert last.own_progress(0.8) == pytest.approx(0.5)
-    assert (first.own_progress(0.6), last.own_progress(0.1)) == (1.0, 0.0)
+    every = (first, last, whole)
+    assert [own_progress(every, "z", x) for x in (0.0, 0.1, 0.7, 1.0)] == [0.0, 0.1, 0.7, 1.0]
+    assert own_progress(every, "y", 0.8) == pytest.approx(0.5)
+    assert (own_progress(every, "x", 0.6), own_progress(every, "y", 0.1)) == (1.0, 0.0)
 
 
 def test_what_was_not_learned_is_refused() -> None:

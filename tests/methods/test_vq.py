@@ -7,6 +7,7 @@ from mezzotint.methods.vq import Vq, VqConfig
 from mezzotint.networks.code_map import CodeMapConfig
 from mezzotint.networks.code_prior import CodePriorConfig
 from mezzotint.networks.quantize import Codebook, CodebookConfig, LevelsConfig
+from mezzotint.training.step import own_progress
 from mezzotint.types import Batch, DataSpec
 
 SPEC = DataSpec(1, 8, 8, ("a", "b"))
@@ -52,14 +53,25 @@ def test_the_prior_teaches_the_autoencoder_nothing() -> None:
 
 def test_a_settled_autoencoder_stays_as_it_is() -> None:
     vq = built(SMALL)
-    loss = vq.loss(Batch(images(), LABELS, progress=SMALL.settled), "fit")
+    loss = vq.loss(Batch(images(), LABELS), "draw")
     assert set(loss.parts) == {"symbols"}
     loss.total.backward()
     assert all(p.grad is None for p in vq.groups()["autoencoder"])
     assert isinstance(vq.quantizer, Codebook)
     before = vq.quantizer.points.clone()
-    vq.after_step("fit")
+    vq.after_step("draw")
     assert torch.equal(vq.quantizer.points, before)
+
+
+@pytest.mark.parametrize("settled", [0.3, 0.8, 1.0])
+def test_the_schedule_of_the_autoencoder_ends_when_it_settles(settled: float) -> None:
+    vq = built(replace(SMALL, settled=settled))
+    assert own_progress(vq.phases, "autoencoder", settled / 2) == pytest.approx(0.5)
+    assert own_progress(vq.phases, "autoencoder", settled) == 1
+    for progress in (0.0, 0.1, 0.7, 1.0):
+        assert own_progress(vq.phases, "prior", progress) == progress
+        lasting = [phase.trains for phase in vq.phases if phase.lasts(progress)]
+        assert lasting == [("autoencoder", "prior") if progress < settled or settled == 1 else ("prior",)]
 
 
 def test_looking_does_not_teach_the_codebook() -> None:

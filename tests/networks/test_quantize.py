@@ -20,7 +20,7 @@ def test_the_nearest_point_by_hand():
 
 
 def test_points_follow_their_codes_by_running_means():
-    book = CodebookConfig(symbols=2, width=1, keep=0.75, dead=0.0).build()
+    book = CodebookConfig(symbols=2, width=1, keep=0.75, dead=1e-6).build()
     book.points.copy_(torch.tensor([[0.0], [10.0]]))
     book.count.copy_(torch.tensor([4.0, 4.0]))
     book.total.copy_(torch.tensor([[0.0], [40.0]]))
@@ -48,19 +48,24 @@ def test_dead_codes_come_to_life_among_those_of_the_batch():
     assert book(x).commitment.sum() < 0.3 * (x - 100).square().sum()
 
 
-def test_pieces_of_a_batch_teach_what_the_batch_does():
+@pytest.mark.parametrize("dead", [1e-6, 0.9])
+def test_pieces_of_a_batch_teach_what_the_batch_does(dead):
+    """Also where nearly all codes come to life anew."""
     torch.manual_seed(0)
     x = torch.randn(4, 2, 3, 3)
     books = []
-    for sizes in ((4,), (3, 1)):
-        book = CodebookConfig(symbols=4, width=2, dead=0.0).build()
+    for sizes in ((4,), (3, 1), (1, 1, 1, 1)):
+        book = CodebookConfig(symbols=4, width=2, dead=dead).build()
         book.points.copy_(torch.randn(4, 2, generator=torch.Generator().manual_seed(1)))
         book.count.fill_(1.0)
+        first = 0
         for part in x.split(sizes):
-            book.note(part, book(part).symbols, seed=0)
+            book.note(part, book(part).symbols, seed=0, first=first, whole=len(x))
+            first += len(part)
         book.learn()
         books.append(book.points)
-    torch.testing.assert_close(*books)
+    for book in books[1:]:
+        torch.testing.assert_close(book, books[0])
 
 
 @pytest.mark.parametrize("levels", [(3,), (4,), (8, 5, 5, 5), (2, 3, 4)])
@@ -109,3 +114,5 @@ def test_odd_sizes_are_refused():
         LevelsConfig(levels=(5, 1))
     with pytest.raises(ValueError, match="symbols"):
         CodebookConfig(symbols=1)
+    with pytest.raises(ValueError, match="dead above 0"):
+        CodebookConfig(dead=0.0)

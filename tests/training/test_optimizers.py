@@ -198,14 +198,6 @@ def test_odd_numbers_are_refused(changes: dict[str, float]) -> None:
         setting("adam", **changes)
 
 
-def test_a_decay_may_end_before_the_run_does() -> None:
-    settings = Optimizer(schedule="cosine", warmup=0.1, decay_to=0.6, final=0.05)
-    whole = Optimizer(schedule="cosine", warmup=0.1, final=0.05)
-    assert optimizers.rate_factor(settings, 0.35) == pytest.approx(optimizers.rate_factor(whole, 0.55))
-    assert optimizers.rate_factor(settings, 0.6) == pytest.approx(0.05)
-    assert optimizers.rate_factor(settings, 0.9) == pytest.approx(0.05)
-
-
 # Turns.
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 MAX_PIXELS = 100_000_000
 """A larger picture is refused before it is decoded (a 100-megapixel RGB picture takes 300 MB)."""
@@ -45,6 +45,8 @@ class Decoded:
     """Pillow's name of the file's kind of pixels: `RGB`, `P`, `I;16`, `CMYK` and so on."""
     turned: bool
     """Whether its EXIF says that the camera was held sideways or upside down."""
+    reduced: bool
+    """See `is_reduced`."""
 
 
 def picture_extensions() -> frozenset[str]:
@@ -67,6 +69,7 @@ def decode(path: str | Path, size: int | None, channels: int, crop: str, max_pix
                 (width, height), mode = image.size, image.mode + TRANSPARENT * ("transparency" in image.info)
                 if width * height > max_pixels:
                     raise ValueError(f"{width}×{height} is over the bound of {max_pixels} pixels")
+                reduced = is_reduced(image)
                 orientation = orientation_of(image)
                 full = upright_rgb(_drafted(image, size), orientation)
             shaped = full if size is None else fitted(full, size, crop)
@@ -79,7 +82,7 @@ def decode(path: str | Path, size: int | None, channels: int, crop: str, max_pix
         shown = np.asarray(shaped.convert("L"))[..., None]
     else:
         shown = pixels if shaped is full else np.asarray(shaped)
-    return Decoded(shown, content.hexdigest()[:32], _grey(pixels), width, height, mode, orientation != 1)
+    return Decoded(shown, content.hexdigest()[:32], _grey(pixels), width, height, mode, orientation != 1, reduced)
 
 
 def _grey(pixels: Pixels) -> bool:
@@ -93,6 +96,20 @@ def _drafted(image: Image.Image, size: int | None) -> Image.Image:
         least = max(512, 2 * size)
         image.draft(None, (least, least))
     return image
+
+
+def is_reduced(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow reads 16 bits of a color as 8, as it does but for grey alone; to be asked before it is loaded."""
+    if image.mode.startswith(("I", "F")) or not image.tile:
+        return False
+    coder, _, _, args = image.tile[0]
+    if image.format == "TIFF":
+        return max(getattr(image, "tag_v2", {}).get(258, (1,))) > 8  # BitsPerSample
+    if image.format == "PPM":
+        return isinstance(args, tuple) and isinstance(args[-1], int) and args[-1] > 255
+    if image.format == "SGI":
+        return coder == "SGI16" or ";16" in str(args)
+    return image.format == "PNG" and ";16" in str(args)
 
 
 def orientation_of(image: Image.Image) -> int:

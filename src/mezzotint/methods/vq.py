@@ -48,9 +48,8 @@ class VqConfig(MethodConfig):
 
 
 class Vq(Method):
-    """One phase, two groups: the autoencoder's loss and the prior's share no gradient."""
+    """Two groups, whose losses share no gradient: first both learn in one phase, then the prior alone."""
 
-    phases = (Phase("fit", trains=("autoencoder", "prior")),)
     codes_by_class = False
 
     def __init__(self, config: VqConfig, spec: DataSpec) -> None:
@@ -64,6 +63,9 @@ class Vq(Method):
         self.decoder = MapDecoder(config.network, spec, self.quantizer.width, self.observation.raw)
         rows, columns = self.encoder.sides
         self.prior = config.prior.build(self.quantizer.symbols, rows * columns, self.classes)
+        self.phases = (Phase("fit", trains=("autoencoder", "prior"), ends=config.settled),)
+        if config.settled < 1:
+            self.phases += (Phase("draw", trains=("prior",), begins=config.settled),)
 
     @property
     def latent(self) -> int:
@@ -77,7 +79,7 @@ class Vq(Method):
 
     def loss(self, batch: Batch, phase: str) -> Loss:
         """Nats per picture: what the decoder misses (and the commitment), and what the symbols cost under the prior."""
-        learning = batch.progress < self.config.settled
+        learning = phase == "fit"
         with torch.set_grad_enabled(learning):
             raw_map, found = self._quantized(batch.images)
         parts: dict[str, Tensor] = {}
@@ -87,7 +89,7 @@ class Vq(Method):
             total = (distortion + self.config.commitment * found.commitment).mean()
             parts = {"distortion": distortion.mean().detach(), "commitment": found.commitment.mean().detach()}
             if self.training:
-                self.quantizer.note(raw_map.detach(), found.symbols, batch.seed + batch.first)
+                self.quantizer.note(raw_map.detach(), found.symbols, batch.seed, batch.first, batch.whole)
         cost = self._cost(found.symbols, self._given(batch.labels)).mean()
         return Loss(total + cost, {**parts, "symbols": cost.detach()})
 

@@ -80,6 +80,21 @@ class CausalConfig:
         if not 1 <= self.components <= 6 or not 3 <= self.reach <= 12:
             raise ValueError("a causal network has 1 to 6 components and a reach of 3 to 12 pixels")
 
+    @property
+    def seen(self) -> int:
+        """Numbers of each channel that the first layer is given."""
+        return len(_window(self.reach)) + NEAR + 1 + (len(MIRROR) if self.mirror else 0)
+
+    def linear_sizes(self, channels: int) -> list[tuple[int, int]]:
+        """Inputs and outputs of all linear layers."""
+        first, last = self.widths[0], self.widths[-1]
+        before = [(2 * c, first) for c in range(1, channels)]
+        return [
+            (self.seen * channels, first),
+            *before,
+            *[*pairwise(self.widths), (last, 3 * self.components)] * channels,
+        ]
+
     def build(self, spec: DataSpec) -> "Causal":
         """The network with fresh weights."""
         return Causal(self, spec.channels)
@@ -205,9 +220,8 @@ class Causal(nn.Module):
         super().__init__()
         self.config, self.channels = config, channels
         self.window = _window(config.reach)
-        seen = len(self.window) + NEAR + 1 + (len(MIRROR) if config.mirror else 0)
         widths = config.widths
-        self.first = GridLinear(seen * channels, widths[0])
+        self.first = GridLinear(config.seen * channels, widths[0])
         self.across = nn.Parameter(torch.zeros(PLACES if config.places else 1, widths[0]))
         self.down = nn.Parameter(torch.zeros(PLACES if config.places else 1, widths[0]))
         self.before = nn.ModuleList(GridLinear(2 * c, widths[0]) for c in range(1, channels))

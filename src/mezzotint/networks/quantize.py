@@ -37,8 +37,8 @@ class CodebookConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for what means nothing."""
-        if self.symbols < 2 or self.width < 1 or not 0 <= self.keep < 1 or not 0 <= self.dead < 1:
-            raise ValueError("symbols at least 2, width at least 1, keep and dead from 0 to below 1")
+        if self.symbols < 2 or self.width < 1 or not 0 <= self.keep < 1 or not 0 < self.dead < 1:
+            raise ValueError("symbols at least 2, width at least 1, keep from 0 and dead above 0, both below 1")
 
     def build(self) -> "Codebook":
         """With all codes dead: the first step brings them to life."""
@@ -80,13 +80,20 @@ class Codebook(nn.Module):
         return F.embedding(symbols, self.points).permute(0, 3, 1, 2)
 
     @torch.no_grad()
-    def note(self, x: Map, symbols: Symbols, seed: int) -> None:
-        """Take in a training batch; `seed` chooses the vectors that dead codes may move to."""
+    def note(self, x: Map, symbols: Symbols, seed: int, first: int = 0, whole: int = 0) -> None:
+        """Take in a training batch, or the part of it from `first` on of `whole` maps (see `Batch`).
+
+        `seed` chooses the vectors that dead codes may move to, among those of the whole batch.
+        """
         rows, which = x.permute(0, 2, 3, 1).reshape(-1, self.width).to(self.points.dtype), symbols.flatten()
         self.seen_count.index_add_(0, which, torch.ones_like(which, dtype=self.points.dtype))
         self.seen_total.index_add_(0, which, rows)
         keyed = torch.Generator().manual_seed(seed % 2**63)
-        self.fresh.copy_(rows[torch.randint(len(rows), (self.symbols,), generator=keyed).to(rows.device)])
+        places = x.shape[2] * x.shape[3]
+        chosen = torch.randint((whole or len(x)) * places, (self.symbols,), generator=keyed) - first * places
+        chosen = chosen.to(rows.device)
+        here = (chosen >= 0) & (chosen < len(rows))
+        self.fresh.copy_(torch.where(here[:, None], rows[chosen.clamp(0, len(rows) - 1)], self.fresh))
 
     @torch.no_grad()
     def learn(self) -> None:
@@ -156,7 +163,7 @@ class Levels(nn.Module):
         half = (self._levels(places) - 1) / 2
         return (places - half) / half
 
-    def note(self, x: Map, symbols: Symbols, seed: int) -> None:
+    def note(self, x: Map, symbols: Symbols, seed: int, first: int = 0, whole: int = 0) -> None:
         """Nothing to remember."""
 
     def learn(self) -> None:

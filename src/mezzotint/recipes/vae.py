@@ -44,7 +44,7 @@ def beta_vae(spec: DataSpec, minutes: float) -> Recipe:
 def tc_vae(spec: DataSpec, minutes: float) -> Recipe:
     """The VAE with the total correlation of its codes weighted by 6 (Chen et al. 2018, "beta-TC-VAE").
 
-    Large batches, since a batch's codes stand for all.
+    Large batches, since a (micro-)batch's codes stand for all: what the weight comes to depends on the micro-batch.
     """
     plain = vae(spec, minutes)
     assert isinstance(plain.method, VaeConfig)
@@ -74,21 +74,21 @@ def hvae(spec: DataSpec, minutes: float) -> Recipe:
     )
 
 
-def _muon(decay_to: float = 1.0) -> Optimizer:
+def _muon(warmup: float) -> Optimizer:
     """In the few steps of some minutes Muon comes much further than Adam."""
     short = (0.9, 0.99)
-    return Optimizer(
-        name="muon", lr=0.02, vector_lr=2e-3, betas=short, schedule="cosine", warmup=0.02, decay_to=decay_to, final=0.01
-    )
+    return Optimizer(name="muon", lr=0.02, vector_lr=2e-3, betas=short, schedule="cosine", warmup=warmup, final=0.01)
 
 
 def _symbols(name: str, spec: DataSpec, quantizer: CodebookConfig | LevelsConfig) -> Recipe:
-    """The autoencoder is done when the prior gets the rest of the time to itself."""
+    """The autoencoder's schedule is over when the prior gets the rest of the time to itself (`VqConfig.settled`)."""
+    warmup = 0.02
     method = VqConfig(quantizer=quantizer, conditional=bool(spec.classes))
     return Recipe(
         name=name,
         method=method,
-        optimizers={"autoencoder": _muon(decay_to=method.settled), "prior": _muon()},
+        # Schedules are of the part of the run in which a group is trained; both warm up for the same time.
+        optimizers={"autoencoder": _muon(warmup / method.settled), "prior": _muon(warmup)},
         batch=64,
         clip_norm=1000.0,
         averaging=Averaging(share=0.02),

@@ -63,7 +63,7 @@ def rate_factor(settings: Optimizer, progress: float) -> float:
     start = max(settings.warmup, settings.decay_from)
     if settings.schedule == "constant" or progress <= start:
         return 1.0
-    x = min(1.0, (progress - start) / max(1e-12, settings.decay_to - start))
+    x = (progress - start) / max(1e-12, 1 - start)
     falling = 1 - x if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * x))
     return settings.final + (1 - settings.final) * falling
 

@@ -121,5 +121,6 @@ class State:
 
 
 def _turns_a_step(method: Method, group: str) -> float:
-    """How often a group is trained in a step, on average."""
-    return sum(1 / phase.every for phase in method.phases if group in phase.trains)
+    """How often a group is trained in a step, on average, in the part of the run where that is most."""
+    own = [phase for phase in method.phases if group in phase.trains]
+    return max((sum(1 / phase.every for phase in own if phase.lasts(at.begins)) for at in own), default=0.0)

@@ -76,8 +76,8 @@ class Stepper:
             if recipe.clip_norm > 0:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip_norm, norm)
             for name in phase.trains:
-                settings, own = self.state.settings[name], phase.own_progress(progress)
-                optimizers.set_rate(self.state.optimizers[name], settings, own)
+                own = own_progress(method.phases, name, progress)
+                optimizers.set_rate(self.state.optimizers[name], self.state.settings[name], own)
                 self.state.optimizers[name].step()
             method.after_step(phase.name)
         else:
@@ -110,6 +110,13 @@ class Stepper:
         if self.execution.precision == "bf16":
             return torch.autocast(self.execution.device or "cpu", torch.bfloat16)
         return nullcontext()
+
+
+def own_progress(phases: Sequence[Phase], group: str, progress: float) -> float:
+    """How much of the part of the run in which a group is trained is over, in [0, 1]: what its rate goes by."""
+    own = [phase for phase in phases if group in phase.trains]
+    begins, ends = min(phase.begins for phase in own), max(phase.ends for phase in own)
+    return min(1.0, max(0.0, (progress - begins) / (ends - begins)))
 
 
 def due_at(step: int, phases: Sequence[Phase]) -> tuple[bool, ...]:
