@@ -33,7 +33,20 @@ PLAIN += (
 def main() -> None:
     """Speed, start-up, data, quality; then the tables."""
     RESULTS.mkdir(exist_ok=True)
-    script("throughput.py", "--out", str(RESULTS / "throughput.json"))
+    script(
+        "throughput.py",
+        "--works",
+        "cnn-classic",
+        "dcgan-tutorial",
+        "pythae-vae",
+        "--out",
+        str(RESULTS / "throughput.json"),
+    )
+    script("throughput.py", "--works", "flow", "--rounds", "3", "--out", str(RESULTS / "throughput-flow.json"))
+    script("forecasting.py", "speed", "--out", str(RESULTS / "forecasting-speed.json"))
+    packer = str(RUNS / "packer")
+    part("-m", "mezzotint", "train", "lossless", "fashion-mnist", "--minutes", "4", "--out", packer)
+    script("lossless.py", packer, "fashion-mnist", "--out", str(RESULTS / "lossless-fashion-mnist.json"))
     script("startup.py", "--out", str(RESULTS / "startup.json"))
     script("data.py", "--out", str(RESULTS / "data.json"))
     script("frechet.py", "--out", str(RESULTS / "frechet.json"))

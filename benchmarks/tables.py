@@ -131,7 +131,7 @@ def throughput() -> list[str]:
         share = f"{row['share_of_peak']:.0%}" if row.get("share_of_peak") else ""
         speed = f"{row['median']:,.0f} ({row['min']:,.0f} to {row['max']:,.0f})"
         lines.append(f"| {row['work']} | {row['who']} | {row['n']} | {speed} | {ratio} | {share} |")
-    return [*lines, "", machine_line(found[0]["machine"]), ""]
+    return [*lines, "", *dict.fromkeys(machine_line(result["machine"]) for result in found), ""]
 
 
 def stored(name: str) -> dict[str, Any] | None:
