@@ -20,6 +20,8 @@ def main() -> None:
         *throughput(),
         *accuracy(rows),
         *drawing(rows),
+        *lossless(),
+        *forecasting(),
         *neighbor(),
         *startup(),
         *data(),
@@ -118,18 +120,18 @@ def letter(changed: list[tuple[str, ...]], settings: tuple[str, ...]) -> str:
 
 def throughput() -> list[str]:
     """Training speed beside the peers'."""
-    result = stored("throughput")
-    if result is None:
+    found = [result for result in (stored("throughput"), stored("throughput-flow")) if result is not None]
+    if not found:
         return []
-    lines = ["## Training speed", "", f"{result['protocol']}", ""]
+    lines = ["## Training speed", "", f"{found[0]['protocol']}", ""]
     lines += ["| work | who | rounds | pictures a second (median, min to max) | ours is faster by | share of peak |"]
     lines += ["|---|---|---|---|---|---|"]
-    for row in result["rows"]:
+    for row in (row for result in found for row in result["rows"]):
         ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})" if row.get("ratio") else ""
         share = f"{row['share_of_peak']:.0%}" if row.get("share_of_peak") else ""
         speed = f"{row['median']:,.0f} ({row['min']:,.0f} to {row['max']:,.0f})"
         lines.append(f"| {row['work']} | {row['who']} | {row['n']} | {speed} | {ratio} | {share} |")
-    return [*lines, "", machine_line(result["machine"]), ""]
+    return [*lines, "", machine_line(found[0]["machine"]), ""]
 
 
 def stored(name: str) -> dict[str, Any] | None:
@@ -141,6 +143,49 @@ def stored(name: str) -> dict[str, Any] | None:
 def between(values: dict[str, float], low: str = "min", high: str = "max") -> str:
     """`median (least to most)`."""
     return f"{values['median']:.3g} ({values[low]:.3g} to {values[high]:.3g})"
+
+
+def lossless() -> list[str]:
+    """Archives beside the file formats."""
+    result = stored("lossless-fashion-mnist")
+    if result is None:
+        return []
+    ours = result["mezzotint"]
+    lines = [
+        "## Compression without loss",
+        "",
+        "Test pictures of Fashion-MNIST. Ours has the model, names and index in it,",
+    ]
+    lines += [f"{ours['model_bits_per_pixel']:.3f} bits a pixel of it the model. Speeds are wall-clock; ours takes", ""]
+    lines[-2] += f" {result['threads']} threads, and compressing is without the comparison that follows it by default."
+    lines += ["| what | pictures | bits a pixel | megapixels a second |", "|---|---|---|---|"]
+    both = f"{ours['compress_megapixels_per_second']:.2f} (back {ours['decompress_megapixels_per_second']:.2f})"
+    lines += [f"| mezzotint | {ours['pictures']:,} | {ours['bits_per_pixel']:.2f} | {both} |"]
+    lines += [
+        f"| {name} | {row['pictures']:,} | {row['bits_per_pixel']:.2f} | {row['megapixels_per_second']:.3f} |"
+        for name, row in result["peers"].items()
+    ]
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
+def forecasting() -> list[str]:
+    """ConvLSTM beside a plain loop."""
+    result = stored("forecasting-speed")
+    if result is None:
+        return []
+    ratio = result["ratio to the plain loop"]
+    lines = ["## Training ConvLSTM beside a plain loop of the same cells", "", f"{result['protocol']}.", ""]
+    lines += ["| way | steps a second |", "|---|---|"]
+    lines += [
+        f"| {name} | {rate:.2f} |" for name, rate in result["steps a second"].items() if "per processor" not in name
+    ]
+    worst = result["largest relative difference of losses in fp32"]
+    lines += [
+        "",
+        f"Faster by {between(ratio, 'least', 'most')}; losses of twenty steps in fp32 differ by {worst:.0e} at most.",
+        "",
+    ]
+    return [*lines, machine_line(result["machine"]), ""]
 
 
 def neighbor() -> list[str]:
@@ -251,7 +296,14 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
     for (recipe, data, minutes, settings), trained in groups(rows).items():
         if data == "fashion-mnist" and not settings and minutes > longest.get(recipe, (0.0, ""))[0]:
             longest[recipe] = (minutes, f"{minutes:g} min: {headline(trained)}")
-    return {recipe: said for recipe, (_, said) in sorted(longest.items())}
+    said = {recipe: said for recipe, (_, said) in longest.items()}
+    if (packed := stored("lossless-fashion-mnist")) is not None:
+        least = min(row["bits_per_pixel"] for row in packed["peers"].values())
+        ours = packed["mezzotint"]["bits_per_pixel"]
+        said["lossless"] = (
+            f"4 min: {ours:.2f} bits a pixel, model counted; the best of PNG, WebP, AVIF and xz {least:.2f}"
+        )
+    return dict(sorted(said.items()))
 
 
 FAMILIES = {

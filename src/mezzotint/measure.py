@@ -28,6 +28,7 @@ from mezzotint.types import (
     Classifies,
     Denoises,
     Detects,
+    DrawsInSteps,
     Embeds,
     Encodes,
     FlowsBack,
@@ -255,7 +256,8 @@ def measure(
         _forecasts(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
     if isinstance(method, Generates):
         shown = shown or drawn_like(method, dataset, split, count, seed)
-        card.protocol |= _way_of_drawing(method)
+        if isinstance(method, DrawsInSteps):
+            card.protocol["drawing"] = method.way_of_drawing  # it tells what was judged, not how
         _generation(shown, dataset, extractor or random_filters(dataset.spec), device_of(method), thorough, card)
     return card.finished()
 
@@ -518,16 +520,6 @@ def _generation(
             "the features are fixed random filters, blind to meaning: with labelled pictures train a recogniser "
             "(cnn) and measure with --features RUN"
         )
-
-
-def _way_of_drawing(method: Any) -> dict[str, str]:
-    """Of methods that draw in steps; it tells what was judged, not how."""
-    drawing = getattr(getattr(method, "config", None), "drawing", None)
-    if drawing is None:
-        return {}
-    between = f"from noise level {drawing.guidance_from:g} to {drawing.guidance_to:g}"
-    guided = f", guidance {drawing.guidance:g} {between}" if drawing.guidance != 1 else ""
-    return {"drawing": f"{drawing.solver}, {drawing.steps} {drawing.schedule} steps{guided}"}
 
 
 @dataclass(frozen=True)

@@ -298,6 +298,11 @@ class Denoises(Protocol):
 class DrawsInSteps(Generates, Protocol):
     """Draws by solving an equation, in more or fewer steps."""
 
+    @property
+    def way_of_drawing(self) -> str:
+        """In which steps, for score cards."""
+        ...
+
     def drawing_with(
         self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
     ) -> "DrawsInSteps":

@@ -81,7 +81,7 @@ def test_divergence_of_a_linear_flow_is_its_trace() -> None:
 def test_normal_density() -> None:
     x = torch.randn(5, 2, 3, 3, dtype=torch.float64)
     expected = torch.distributions.Normal(0.0, 80.0).log_prob(x).flatten(1).sum(1)
-    torch.testing.assert_close(flow.normal_log_density(x, 80.0), expected)
+    torch.testing.assert_close(flow.noise_log_density(x, 80.0), expected)
 
 
 def test_levels_are_spread_evenly() -> None:

@@ -153,3 +153,28 @@ def test_what_was_not_learned_is_refused() -> None:
         FastConfig(teacher=FlowConfig(most_noise=80.0))
     with pytest.raises(ValueError, match="shares"):
         FastConfig(learning=1.0)
+
+
+def test_strides_are_drawn_as_they_were_learned() -> None:
+    """Other settings of drawing are the teacher's; a card tells its guidance."""
+    with pytest.raises(ValueError, match="the teacher's drawing"):
+        FastConfig(drawing=Drawing(solver="heun", steps=4))
+    with pytest.raises(ValueError, match="the teacher's drawing"):
+        FastConfig(drawing=Drawing(solver="euler", steps=4, guidance=3.0))
+    method = build(drawing=Drawing(guidance=2.0, guidance_from=0.2, guidance_to=0.8))
+    assert method.way_of_drawing == "4 learned strides, guidance 2 from noise level 0.2 to 0.8"
+
+
+def test_the_students_error_is_judged_once_it_learns() -> None:
+    method, x = exact(), noise(4)
+    method.teacher.config = FlowConfig(network=UnetConfig(width=8), spread=SPREAD)
+    labels = torch.tensor([0, 1, 2, 0])
+    assert method.stage == 0
+    teachers = method.denoising_error(x, labels, 1)
+    torch.testing.assert_close(teachers, method.teacher.denoising_error(x, labels, 1))
+    method.after_step("distil")
+    assert method.stage == 1
+    # The exact student differs from the teacher's midpoint steps by their error alone.
+    assert float(method.denoising_error(x, labels, 1).max()) < 1e-4
+    method.student = method.teacher.network
+    assert float(method.denoising_error(x, labels, 1).min()) > 1e-3

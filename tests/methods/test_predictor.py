@@ -12,8 +12,8 @@ from mezzotint.types import Batch, DataSpec, HasLikelihood
 CONFIG = PredictorConfig(network=CausalConfig(widths=(24, 16)), pixels=64)
 
 
-def noise(levels: int, count: int, channels: int = 1, size: int = 10) -> torch.Tensor:
-    drawn = np.random.default_rng(0).integers(0, levels, (count, channels, size, size))
+def noise(levels: int, count: int, channels: int = 1, size: int = 10, seed: int = 0) -> torch.Tensor:
+    drawn = np.random.default_rng(seed).integers(0, levels, (count, channels, size, size))
     return torch.from_numpy(drawn).float() / 127.5 - 1
 
 
@@ -36,17 +36,17 @@ def test_the_loss_is_the_rate_of_the_coder(channels: int) -> None:
 
 @pytest.mark.slow
 def test_uniform_noise_of_few_levels_is_learned_to_its_entropy() -> None:
-    """Sixteen levels without any pattern take four bits, whatever the model."""
+    """Sixteen levels without any pattern take four bits, whatever the model; always others, or it learns by heart."""
     torch.manual_seed(0)
     method = CONFIG.build(DataSpec(1, 10, 10))
     optimizer = torch.optim.Adam(method.parameters(), lr=5e-3)
     for step in range(400):
-        loss = method.loss(Batch(noise(16, 64), seed=step), "fit").total
+        loss = method.loss(Batch(noise(16, 64, seed=1 + step), seed=step), "fit").total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     bits = -method.elbo(noise(16, 64), None, 0).mean() / math.log(2) / 100
-    assert 3.9 < float(bits) < 4.2
+    assert 4.0 < float(bits) < 4.1
 
 
 def test_micro_batches_see_the_pixels_of_the_whole_batch() -> None:

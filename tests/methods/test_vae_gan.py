@@ -41,7 +41,7 @@ def test_the_discriminator_tells_pictures_from_reconstructions_and_draws() -> No
         optimizer.step()
         gan.zero_grad()
         gan.after_step("discriminator")
-        losses.append(float(loss.total))
+        losses.append(float(loss.total.detach()))
     assert losses[-1] < 0.5 * losses[0]
     assert loss.parts["real_logit"] > loss.parts["fake_logit"]
 

@@ -368,6 +368,11 @@ def test_a_spoiled_end_gives_the_best_weights(fails_at: Any, make_recipe: Any, t
     assert best[0] == 32
     expected = {k.removeprefix("average."): v for k, v in best[1].items()}
     assert tensors_digest(spoiled.trained().state_dict()) == tensors_digest(expected)
+    for path in (tmp_path / "run" / "best").glob("*/state.safetensors"):
+        path.write_bytes(b"damaged")
+    last = spoiled.state.average.method.state_dict()
+    assert tensors_digest(spoiled.trained().state_dict()) == tensors_digest(last)
+    assert "going on without it" in (tmp_path / "run" / "journal.jsonl").read_text()
 
 
 def test_steps_that_are_not_finite_are_rolled_back_before_the_run_gives_up(

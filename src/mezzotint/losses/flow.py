@@ -80,7 +80,7 @@ def transported(
     return end[:, :-1].reshape(shape), end[:, -1]
 
 
-def normal_log_density(x: Images, sigma: float) -> Tensor:
+def noise_log_density(x: Images, sigma: float) -> Tensor:
     """Log-density of each picture under independent normals of mean 0, n."""
     flat = x.flatten(1) / sigma
     return -0.5 * flat.square().sum(1) - flat.shape[1] * (0.5 * math.log(2 * math.pi) + math.log(sigma))

@@ -35,7 +35,7 @@ class FastConfig(MethodConfig):
     longer: float = 0.25
     """Share of a batch on which strides longer than the shortest are learned."""
     drawing: Drawing = Drawing(solver="euler", steps=4)
-    """Only its steps count: each is one stride."""
+    """Its steps count, each of which is one stride, and its precision."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that nothing can be learned with."""
@@ -43,6 +43,8 @@ class FastConfig(MethodConfig):
             raise ValueError("learning and longer are shares; doublings and substeps at least 1")
         if self.drawing.steps not in self.all_steps:
             raise ValueError(f"the steps of drawing can be {', '.join(map(str, self.all_steps))}")
+        if replace(self.drawing, steps=4, precision=None) != Drawing(solver="euler", steps=4):
+            raise ValueError("strides are learned as they are drawn: guidance and its like are the teacher's drawing")
         if self.teacher.most_noise is not None or self.teacher.path == "exploding" or self.teacher.given is not None:
             raise ValueError("the teacher must draw from noise alone: a path to its end, and nothing given")
 
@@ -59,6 +61,8 @@ class FastConfig(MethodConfig):
 class Fast(Method):
     """Two phases, one after the other: the teacher learns, then the student."""
 
+    distils: Tensor
+
     def __init__(self, config: FastConfig, spec: DataSpec) -> None:
         super().__init__()
         self.config, self.spec = config, spec
@@ -71,7 +75,14 @@ class Fast(Method):
             Phase("learn", trains=("teacher",), ends=config.learning),
             Phase("distil", trains=("student",), begins=config.learning),
         )
+        self.register_buffer("distils", torch.tensor(False))
+        """Whether the student has begun to learn."""
         self._follow()
+
+    @property
+    def stage(self) -> int:
+        """1 from where the student learns: what its steps cost and what its error is have nothing of the teacher's."""
+        return int(self.distils)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """A network each."""
@@ -87,14 +98,21 @@ class Fast(Method):
         stride, start = self._strides_to_train(batch)
         x = self.teacher.path.mixed(batch.images, batch.normal(*self.spec.shape), start)
         with torch.no_grad():
+            self.eval()  # what is to be said is without dropout
             wanted = self._average_velocity(x, start, stride, labels)
+            self.train()
         error = (self._said(x, start, stride, labels) - wanted).square().mean()
         return Loss(error, {"stride_error": error.detach()})
 
     def after_step(self, phase: str) -> None:
-        """While the teacher learns, the student is its copy: that is where it begins."""
+        """While the teacher learns, the student is its copy: that is where it begins.
+
+        It learns from the teacher's last weights, not their average: rates have faded to nothing by then.
+        """
         if phase == "learn":
             self._follow()
+        else:
+            self.distils.fill_(True)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -201,6 +219,21 @@ class Fast(Method):
         other.config = config
         return other
 
+    @property
+    def way_of_drawing(self) -> str:
+        """For score cards."""
+        return f"{self.config.drawing.steps} learned strides{self.config.teacher.drawing.guided}"
+
     def denoising_error(self, images: Images, labels: Labels | None, seed: int) -> Tensor:
-        """The teacher's loss of each picture."""
-        return self.teacher.denoising_error(images, labels, seed)
+        """The loss of each picture: the teacher's; once the student learns, its own on two of the shortest strides."""
+        if not self.distils:
+            return self.teacher.denoising_error(images, labels, seed)
+        noise, given = Batch(images, seed=seed).normal(*self.spec.shape), labels if self.classes else None
+        stride = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        errors: list[Tensor] = []
+        for start in (1.0, 0.5):
+            t = images.new_full((len(images), 1, 1, 1), start)
+            x = self.teacher.path.mixed(images, noise, t)
+            error = self._said(x, t, stride, given) - self._taught(x, t, stride, given)
+            errors.append(error.square().flatten(1).mean(1))
+        return torch.stack(errors).mean(0)

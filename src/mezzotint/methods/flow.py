@@ -47,6 +47,12 @@ class Drawing:
     precision: Literal["fp32", "bf16"] | None = None
     """Of the network's arithmetic; none is bf16 where the machine multiplies in it."""
 
+    @property
+    def guided(self) -> str:
+        """How far and where, as score cards tell it; empty without guidance."""
+        where = f"from noise level {self.guidance_from:g} to {self.guidance_to:g}"
+        return f", guidance {self.guidance:g} {where}" if self.guidance != 1 else ""
+
     def __post_init__(self) -> None:
         """Raise ValueError for what nothing can be drawn with."""
         if self.steps < 1 or (self.schedule == "ddpm" and self.steps > DDPM_STEPS):
@@ -298,6 +304,12 @@ class Flow(Method):
         other.config = replace(self.config, drawing=drawing)
         return other
 
+    @property
+    def way_of_drawing(self) -> str:
+        """For score cards."""
+        d = self.config.drawing
+        return f"{d.solver}, {d.steps} {d.schedule} steps{d.guided}"
+
     def check_guidance(self, guidance: float) -> None:
         """Raise UserError for guidance that there is nothing to depart from."""
         if guidance != 1 and self.classes and not self.config.unlabelled:
@@ -472,7 +484,7 @@ class Flow(Method):
         given, times = labels if self.classes else None, self._exact_times(steps)
         probe = Batch(images, labels, seed=seed).normal(*self.spec.shape).sign()
         end, change = flow.transported(lambda x, t: self.velocity(x, t, given), images, probe, times)
-        return flow.normal_log_density(end, self._most_sigma(times[-1])) + change
+        return flow.noise_log_density(end, self._most_sigma(times[-1])) + change
 
 
 def halves(precision: Literal["fp32", "bf16"] | None, device: torch.device) -> bool:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mezzotint.ops.latents import slerp
 from mezzotint.ops.paths import Path
 from mezzotint.ops.solvers import Noise, Velocity
 from mezzotint.types import Images
@@ -108,8 +109,5 @@ def between(first: Images, second: Images, share: float) -> Images:
 
     A straight line would pass through noises of too small a size (Shoemake 1985; White 2016).
     """
-    a, b = first.flatten(1), second.flatten(1)
-    cosine = ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).clamp(-1, 1)
-    angle = cosine.acos()[:, None].clamp(min=1e-4)
-    mixed = ((1 - share) * angle).sin() / angle.sin() * a + (share * angle).sin() / angle.sin() * b
-    return mixed.view_as(first)
+    ends = first.flatten(1), second.flatten(1)
+    return slerp(*ends, first.new_full((len(first),), share)).view_as(first)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -218,13 +219,15 @@ class Training:
             done = self.plan.is_done(self.state.images) or stop.is_set()
             if self._passed_milestone():
                 done |= self._milestone()
-            if pace and self._costs() != costs and (threads := pace.forget(now)):
-                self._change_threads(threads)
+            if self._costs() != costs:
+                marks = [(now, self.state.images)]
+                if pace and (threads := pace.forget(now)):
+                    self._change_threads(threads)
             if now - window.began >= LOG_SECONDS or done:
                 yield self._log(window)
                 window = _Window(time.monotonic(), self.state.images, window.rate)
                 marks.append((window.began, self.state.images))
-                if not done and now - revised > revising:
+                if not done and now - revised > revising and self._in_last_part():
                     self._revise(marks)
                     revised = now
             # Among refused steps the checkpoint from before them is the better one to keep.
@@ -238,6 +241,10 @@ class Training:
         """The phases of this part of the run."""
         progress = self.plan.progress(self.state.images)
         return [phase for phase in self.state.method.phases if phase.lasts(progress)]
+
+    def _in_last_part(self) -> bool:
+        """Whether all phases that there will be have begun: the pace before tells nothing of theirs."""
+        return self.plan.progress(self.state.images) >= max(phase.begins for phase in self.state.method.phases)
 
     def _costs(self) -> tuple[object, ...]:
         """What decides how long a step takes: how far the network has grown, its remedies, and the phases that last."""
@@ -402,7 +409,7 @@ class Training:
             return True
         before, old = self.recipe, state.images
         state.readings = watch.to_go_back_to(state.readings, trouble, state.since if state.troubles else -1)
-        healthy = checkpoint.load_newest(self.run.healthy, state.readings[-1].images if state.readings else 0)
+        healthy = self._kept(self.run.healthy, state.readings[-1].images if state.readings else 0)
         state.troubles.append(trouble.name)
         self._build(trouble.name)
         self.state.go_on_from(state, healthy[1] if healthy else {})
@@ -416,6 +423,16 @@ class Training:
         """Put what the watch found into the journal and before the user."""
         self.journal.write(event, self.state.images, message=message, **facts)
         self.messages.append(message)
+
+    def _kept(self, folder: Path, most: float = math.inf) -> _Checkpoint | None:
+        """The newest state kept in `folder`; where all of them are damaged the journal says so, and there is none."""
+        try:
+            return checkpoint.load_newest(folder, most)
+        except ValueError as error:
+            journal = Journal(self.run.folder)  # the training's own may be closed by now
+            journal.write("warning", self.state.images, message=f"{error}: going on without it")
+            journal.close()
+            return None
 
     def _out_of_patience(self, goodness: float, trouble: watch.Trouble | None) -> bool:
         state = self.state
@@ -450,7 +467,7 @@ class Training:
         """The method to use: averaged weights, the best ones where the recipe stops early or the end was spoiled."""
         method = copy.deepcopy(self.state.average.method)
         choose = self.recipe.patience or self.state.spoiled
-        best = checkpoint.load_newest(self.run.best) if choose else None
+        best = self._kept(self.run.best) if choose else None
         if best:
             method.load_state_dict({k.removeprefix("average."): v for k, v in best[1].items()})
         return method

@@ -113,7 +113,8 @@ class State:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
         for method, found in ((self.method, part("method.")), (self.average.method, part("average."))):
-            added = {k: v for k, v in method.named_buffers() if k not in found}
+            buffers = {k for k, _ in method.named_buffers()}
+            added = {k: v for k, v in method.state_dict().items() if k in buffers and k not in found}
             method.load_state_dict({**added, **found})
         for name, optimizer in self.optimizers.items():
             optimizers.load_state_tensors(optimizer, part(f"optimizer.{name}."))
