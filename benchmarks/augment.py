@@ -1,4 +1,4 @@
-"""Whether drawn pictures help a recogniser of few: the table of docs/augment.md.
+"""Whether drawn pictures help a recogniser of few, by the protocol of docs/augment.md.
 
 python benchmarks/augment.py GENERATOR --recogniser RUN [--retrain 200k] [--seeds 5] [--folder FOLDER] [--out FILE]
 """

@@ -120,3 +120,27 @@ def test_odd_questions_are_refused(odd: dict[str, Any]) -> None:
 def test_a_recogniser_trained_twice_is_the_same(digits: Dataset) -> None:
     first, second = (cas.recogniser(digits, 3, 256).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_certainty_that_admits_nothing_is_refused_before_any_training():
+    with pytest.raises(UserError, match="--certainty"):
+        Asked(certainty=2.0)
+
+
+def test_nothing_kept_is_nothing_to_judge(digits: Dataset, make_recipe: Any) -> None:
+    none = as_drawn(digits, digits.splits["train"][:0])
+    with pytest.raises(UserError, match="none of the drawn pictures was kept"):
+        benefit.judge(digits, none, make_recipe("gan-mlp"), Asked(shots=(2,), seeds=1, retrain=64), {}, lambda _: None)
+
+
+def test_a_generator_of_the_few_draws_the_same_classes(digits: Dataset, make_recipe: Any) -> None:
+    assert digits.labels is not None
+    rows = digits.splits["train"]
+    rows = rows[np.isin(digits.labels[rows], (3, 7))][:9]
+    sure = replace(as_drawn(digits, rows), tried={"3": 20, "7": 20})
+    torch.manual_seed(0)
+    generator = make_recipe("gan-mlp", "method.conditional=true").method.build(digits.spec)
+    recogniser = make_recipe("cnn-classic").method.build(digits.spec)
+    own = benefit.drawn_like(sure, generator, recogniser, 0.0, 0)
+    assert set(own.tried) == {"3", "7"}
+    assert np.bincount(own.labels).max() == np.bincount(sure.labels).max()

@@ -138,3 +138,4 @@ def test_names_of_folders_are_plain_and_differ():
         "3-A-B",
         "class",
     ]
+    assert enlarge.folder_names(["a", "A", "0-a"]) == ["0-a", "1-A", "2-0-a"]

@@ -8,6 +8,9 @@ import torch
 from mezzotint import catalog, snapshot, transfer
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
+from mezzotint.methods.detector import DetectorConfig
+from mezzotint.networks.center import CenterConfig
+from mezzotint.networks.residual import ResidualConfig
 from mezzotint.recipe import with_setting
 from mezzotint.snapshot import Snapshot
 from mezzotint.training import run as runs
@@ -100,3 +103,30 @@ def test_lost_weights_are_told(earlier, make_recipe, digits, train_in, tmp_path:
         train_in(tmp_path / "run")
     with pytest.raises(UserError, match="--from"):
         with_setting(recipe, "start=abc", catalog.kinds())
+
+
+def test_a_network_of_a_kind_that_the_method_does_not_know_is_refused(earlier, make_recipe):
+    detector = replace(make_recipe("cnn"), name="detector", method=DetectorConfig())
+    with pytest.raises(UserError, match="no network in common"):
+        transfer.with_networks_of(detector, earlier)
+
+
+def test_a_detector_of_other_things_gets_new_maps_of_centers(make_recipe, tmp_path: Path):
+    network = CenterConfig(backbone=ResidualConfig(width=4, blocks=(1, 1), fold=4), neck=4)
+    recipe = replace(make_recipe("cnn"), name="detector", method=DetectorConfig(network=network))
+    spec = DataSpec(3, 16, 16, things=("cat", "dog"))
+    snapshot.save(tmp_path / "snapshot", recipe.method.build(spec), recipe, {}, "")
+    theirs = snapshot.load(tmp_path / "snapshot", catalog.kinds())
+    everything = set(theirs.method.state_dict())
+    assert set(transfer.weights_for(recipe, spec, theirs)) == everything
+    for others in (("cat", "cow"), ("cat", "cow", "dog")):
+        found = transfer.weights_for(recipe, replace(spec, things=others), theirs)
+        assert everything - set(found) == {name for name in everything if ".centers." in name}
+        assert any(".backbone." in name for name in found)
+
+
+def test_sizes_are_not_blamed_where_they_are_the_same(earlier, make_recipe, digits):
+    recipe = make_recipe("cnn", "method.network.width=16")
+    with pytest.raises(UserError, match="do not fit") as told:
+        transfer.weights_for(recipe, digits.spec, earlier)
+    assert "--size" not in str(told.value)

@@ -125,7 +125,7 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
         raise UserError(f"{name} learns from still pictures: --frames and --stride are for convlstm and its like")
     else:
         dataset = data.load(source, **shape, progress=progress)
-    recipe, why = catalog.chosen(name, dataset.spec, budget.minutes or 10.0)
+    recipe, why = catalog.chosen(name, dataset.spec, budget.minutes or 10.0, budget.images, asked.start is not None)
     location = str(Path(source).expanduser().resolve()) if Path(source).expanduser().exists() else str(source)
     pictures = replace(
         recipe.data,

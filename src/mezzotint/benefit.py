@@ -48,6 +48,8 @@ class Asked:
         """Raise UserError for numbers that ask nothing."""
         if not self.shots or min(self.shots) < 1 or self.seeds < 1 or (self.retrain is not None and self.retrain < 1):
             raise UserError("--shots, --seeds and --retrain take numbers of at least 1")
+        if not 0 <= self.certainty < 1:
+            raise UserError(f"--certainty is a probability from 0 to below 1, not {self.certainty:g}")
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,10 @@ def judge(dataset: Dataset, sure: Sure, generator: Recipe, asked: Asked, facts: 
 
     `dataset` has the generator's classes and shape; `sure` are the drawn pictures, `generator` the recipe that drew
     them, `facts` what else the protocol tells (`seen_by_generator`: the hash of its data). Raises UserError where a
-    class has too few pictures.
+    class has too few pictures, and where no drawn picture was kept.
     """
+    if len(sure.images) == 0:
+        raise UserError("none of the drawn pictures was kept, so there is nothing to judge: give a lower --certainty")
     split = "test" if len(dataset.splits["test"]) else "validation"
     labels = _labels_of(dataset, split)
     accuracies: dict[int, dict[str, Score]] = {}
@@ -157,13 +161,16 @@ def _ways(few: Dataset, sure: Sure, generator: Recipe, asked: Asked, seed: int) 
     yield DRAWN, cas.recogniser(more, seed, SEEN, Augment())
     yield BOTH, cas.recogniser(more, seed, SEEN, classic)
     if asked.retrain is not None:
-        recipe = replace(generator, seed=seed, budget=Budget(images=asked.retrain))
-        drawing = cas.trained(recipe, few, asked.retrain)
-        most = max(sure.kept(i) for i in range(len(few.classes)))
-        own = enlarge.draw_sure(drawing, few.classes, most, plain, asked.certainty, seed)
-        more = enlarged(few, own)
+        drawing = cas.trained(replace(generator, seed=seed, budget=Budget(images=asked.retrain)), few, asked.retrain)
+        more = enlarged(few, drawn_like(sure, drawing, plain, asked.certainty, seed))
         yield OWN, cas.recogniser(more, seed, SEEN, Augment())
         yield OWN_BOTH, cas.recogniser(more, seed, SEEN, classic)
+
+
+def drawn_like(sure: Sure, generator: Method, recogniser: Method, certainty: float, seed: int) -> Sure:
+    """What another generator draws of the same classes, as many of each as `sure` has of the most frequent one."""
+    most = int(np.bincount(sure.labels).max())
+    return enlarge.draw_sure(generator, list(sure.tried), most, recogniser, certainty, seed)
 
 
 def classic_augment(dataset: Dataset) -> Augment:

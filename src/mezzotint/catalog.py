@@ -104,12 +104,17 @@ def recipe(name: str, spec: "DataSpec", minutes: float = 10.0) -> "Recipe":
     return chosen(name, spec, minutes)[0]
 
 
-def chosen(name: str, spec: "DataSpec", minutes: float = 10.0) -> tuple["Recipe", tuple[str, ...]]:
-    """The recipe called `name`, or the one that the chooser of this name picks, and why (sentences, or none)."""
+def chosen(
+    name: str, spec: "DataSpec", minutes: float = 10.0, images: int | None = None, started: bool = False
+) -> tuple["Recipe", tuple[str, ...]]:
+    """The recipe called `name`, or the one that the chooser of this name picks, and why (sentences, or none).
+
+    What is said of a choice depends on whether so many `images` are the budget (the choice is then as for `minutes`),
+    and whether the network is another run's (`started`).
+    """
     module = import_module(f"mezzotint.recipes.{entry(name).module}")
     function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
-    made = function(spec, minutes)
-    return made if name in CHOOSERS else (made, ())
+    return function(spec, minutes, images, started) if name in CHOOSERS else (function(spec, minutes), ())
 
 
 def kinds() -> codec.Kinds:

@@ -67,7 +67,7 @@ def judge(
     made = replace(made, budget=each, seed=seed, milestones=0, patience=0)
     for setting in settings:
         made = with_setting(made, setting, catalog.kinds())
-    rows, probabilities = held_out(out, made, dataset, folds, seed, show)
+    rows, probabilities = held_out(out, made, dataset, origins.content, folds, seed, show)
     given = torch.from_numpy(dataset.labels[rows])
     found = doubts(probabilities, given)
     paths = [origins.paths[row] for row in rows]
@@ -77,21 +77,28 @@ def judge(
 
 
 def held_out(
-    out: Path, recipe: Recipe, dataset: Dataset, folds: int, seed: int, show: api.Show | None = None
+    out: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    content: np.ndarray,
+    folds: int,
+    seed: int,
+    show: api.Show | None = None,
 ) -> tuple[np.ndarray, Tensor]:
-    """Rows of all pictures, and probabilities of each by the model that did not learn from it."""
+    """Rows of all pictures, and probabilities of each by the model that did not learn from it, nor from an equal one.
+
+    `content` tells for each row of the data set which pictures are equal.
+    """
     everything = np.sort(np.concatenate(list(dataset.splits.values())))
-    if len(everything) < 2 * folds:
-        raise UserError(f"{len(everything)} pictures are too few for {folds} folds: give --folds 2, or add pictures")
-    mixed = np.random.default_rng(seed).permutation(everything)
+    fold = folds_of(content[everything], folds, seed)
     parts: list[tuple[np.ndarray, Tensor]] = []
     for i in range(folds):
-        judged = np.sort(mixed[i::folds])
+        judged = everything[fold == i]
         rest = np.setdiff1d(everything, judged)
         splits = {"train": rest, "validation": judged, "test": judged}
         part = replace(dataset, splits=splits, digest=shadow_digest(dataset, rest))
         folder = out / f"fold-{i}"
-        train_to_end(folder, recipe, part, show)
+        train_to_end(folder, recipe, part, show, anew="name another folder with --out")
         method = snapshot.load(folder, catalog.kinds()).method
         if not isinstance(method, Classifies):
             raise UserError(f"{recipe.name} does not recognise: name a recipe like cnn")
@@ -99,6 +106,16 @@ def held_out(
     rows = np.concatenate([judged for judged, _ in parts])
     order = np.argsort(rows)
     return rows[order], torch.cat([p for _, p in parts])[torch.from_numpy(order)]
+
+
+def folds_of(content: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The fold of each picture, from 0 on, by chance; equal pictures are in one. Raises UserError for too few."""
+    different, which = np.unique(content, return_inverse=True)
+    if len(different) < 2 * folds:
+        raise UserError(
+            f"{len(different)} different pictures are too few for {folds} folds: give --folds 2, or add pictures"
+        )
+    return (np.random.default_rng(seed).permutation(len(different)) % folds)[which]
 
 
 def _report(found: Doubts, given: Tensor, classes: tuple[str, ...]) -> Report:

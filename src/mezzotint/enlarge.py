@@ -151,4 +151,6 @@ def folder_names(classes: Sequence[str]) -> list[str]:
     """Folders for classes, whose names may hold slashes or begin with a dot; numbered where two would be the same."""
     plain = [re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", name).strip(" .") or "class" for name in classes]
     lowered = [name.lower() for name in plain]
-    return [f"{i}-{name}" if lowered.count(name.lower()) > 1 else name for i, name in enumerate(plain)]
+    some = [f"{i}-{name}" if lowered.count(name.lower()) > 1 else name for i, name in enumerate(plain)]
+    all_differ = len({name.lower() for name in some}) == len(some)  # one may be called what another became
+    return some if all_differ else [f"{i}-{name}" for i, name in enumerate(plain)]

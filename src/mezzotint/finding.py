@@ -1,7 +1,7 @@
 """What a detector finds in picture files: in their own pixels, drawn, and as COCO lists it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,18 @@ from mezzotint.model import Model
 
 @dataclass(frozen=True)
 class Found:
-    """A picture and what was found in it."""
+    """A picture's file and what was found in it."""
 
     path: Path
-    pixels: pictures.Pixels
-    """Upright, in its own size, h × w × 3."""
+    width: int
+    height: int
+    """Of the upright picture, in pixels."""
     boxes: boxes.Rows
     """Class, left, top, right, bottom in its pixels, certainty; surest first."""
 
-    def drawn(self, things: Sequence[str], sure: float) -> pictures.Pixels:
-        """The picture with the boxes that are sure enough; a small one is enlarged."""
-        return drawing.boxed(self.pixels, torch.from_numpy(self.boxes), things, sure)
+    def drawn(self, pixels: pictures.Pixels, things: Sequence[str], sure: float) -> pictures.Pixels:
+        """The picture, h × w × 3, with the boxes that are sure enough; a small one is enlarged."""
+        return drawing.boxed(pixels, torch.from_numpy(self.boxes), things, sure)
 
     def said(self, things: Sequence[str], sure: float) -> list[dict[str, Any]]:
         """What is found with that certainty, for people and programs."""
@@ -41,21 +42,24 @@ class Found:
         ]
 
 
-def in_files(model: Model, paths: Sequence[Path]) -> Iterator[Found]:
-    """What the model finds in each file; raises UserError naming the first that cannot be read."""
+def read(path: Path) -> pictures.Pixels:
+    """A picture upright, in its own size, h × w × 3; raises UserError where it cannot be read."""
+    if not path.is_file():
+        raise UserError(f"there is no picture {path}")
+    try:
+        return decode(path, None, 3, "center").pixels
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read as a picture: {error}") from None
+
+
+def found_in(model: Model, path: Path, pixels: pictures.Pixels) -> Found:
+    """What the model finds in the picture that `read` gave."""
     size, crop = model.spec.height, model.recipe.data.crop
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"there is no picture {path}")
-        try:
-            full = decode(path, None, 3, crop).pixels
-        except ValueError as error:
-            raise UserError(f"{path} cannot be read as a picture: {error}") from None
-        square = fitted(Image.fromarray(full), size, crop)
-        seen = np.asarray(square.convert("L"))[..., None] if model.spec.channels == 1 else np.asarray(square)
-        rows = model.detect(pictures.to_float(seen[None]))[0].double().numpy()
-        height, width = full.shape[:2]
-        yield Found(path, full, boxes.unplaced(rows[rows[:, 0] >= 0], width, height, size, crop))
+    square = fitted(Image.fromarray(pixels), size, crop)
+    seen = np.asarray(square.convert("L"))[..., None] if model.spec.channels == 1 else np.asarray(square)
+    rows = model.detect(pictures.to_float(seen[None]))[0].double().numpy()
+    height, width = pixels.shape[:2]
+    return Found(path, width, height, boxes.unplaced(rows[rows[:, 0] >= 0], width, height, size, crop))
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ class Ids:
     categories: dict[str, int]
 
     @classmethod
-    def read(cls, path: Path, things: Sequence[str]) -> "Ids":
-        """From an annotation file; raises UserError where it is none, or does not have the model's things."""
+    def read(cls, path: Path, paths: Sequence[Path], things: Sequence[str]) -> "Ids":
+        """From an annotation file; raises UserError where it is none, or lacks one of the pictures or things."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             files = {Path(str(image["file_name"])).name: int(image["id"]) for image in content["images"]}
@@ -78,6 +82,9 @@ class Ids:
         missing = [name for name in things if name not in categories]
         if missing:
             raise UserError(f"{path} has no category {missing[0]!r}, which the model finds")
+        for picture in paths:
+            if picture.name not in files:
+                raise UserError(f"the file of --ids does not name {picture.name}")
         return cls(files, categories)
 
     @classmethod
@@ -90,8 +97,6 @@ def predictions(found: Sequence[Found], things: Sequence[str], ids: Ids) -> list
     """COCO's list of results: image_id, category_id, bbox (left, top, width, height) and score of each box."""
     listed: list[dict[str, Any]] = []
     for one in found:
-        if one.path.name not in ids.pictures:
-            raise UserError(f"the file of --ids does not name {one.path.name}")
         rows = coco_boxes(torch.from_numpy(one.boxes[None]).float(), [ids.pictures[one.path.name]])
         for row in rows:
             name = things[int(row["category_id"]) - 1]
@@ -105,8 +110,8 @@ def head(found: Sequence[Found], ids: Ids) -> dict[str, Any]:
         {
             "id": ids.pictures[f.path.name],
             "file_name": f.path.name,
-            "width": f.pixels.shape[1],
-            "height": f.pixels.shape[0],
+            "width": f.width,
+            "height": f.height,
         }
         for f in found
     ]

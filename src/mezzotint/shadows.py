@@ -59,12 +59,23 @@ def half_of(dataset: Dataset, rows: np.ndarray) -> Dataset:
 
 
 def train_to_end(
-    folder: Path, recipe: Recipe, half: Dataset, show: api.Show | None = None, start: runs.Tensors | None = None
+    folder: Path,
+    recipe: Recipe,
+    half: Dataset,
+    show: api.Show | None = None,
+    start: runs.Tensors | None = None,
+    anew: str | None = None,
 ) -> None:
-    """Train on a part of the data to the end, from where it was left; the model is all that it leaves, unmeasured."""
+    """Train on a part of the data to the end, from where it was left; the model is all that it leaves, unmeasured.
+
+    Raises UserError where there is one of other data or of another recipe, which says what to do (`anew`).
+    """
     shadow = runs.find(folder) if folder.exists() else runs.begin(folder, recipe, half.spec, half.digest, start=start)
-    if shadow.facts()["digest"] != half.digest:
-        raise UserError(f"{folder} is of other data; remove {folder.parent} and audit anew")
+    there = shadow.recipe(catalog.kinds())
+    same = replace(there, execution=recipe.execution, start=recipe.start) == recipe  # these two are filled in later
+    if shadow.facts()["digest"] != half.digest or not same:
+        anew = anew or f"remove {folder.parent} and audit anew"
+        raise UserError(f"{folder} was begun on other data or with other settings; {anew}")
     if (shadow.snapshot / "card.json").is_file():
         return
     training = Training(shadow, shadow.recipe(catalog.kinds()), half, time.monotonic())

@@ -1,6 +1,7 @@
 """Weights of an earlier run as a start: its networks, all that fits, and a new head where the classes differ."""
 
 import dataclasses
+import typing
 from typing import Any
 
 from torch import Tensor
@@ -15,10 +16,15 @@ def with_networks_of(recipe: Recipe, earlier: Snapshot) -> Recipe:
     """The recipe with the earlier run's networks, everything else as it was.
 
     Networks are the fields of a method's configuration that can be built. Raises UserError where the earlier run has
-    none of the recipe's.
+    none of the recipe's, or none of a kind that the recipe's method knows.
     """
     ours, theirs = recipe.method, earlier.recipe.method
-    shared = {name: network for name, network in _networks(theirs).items() if name in _networks(ours)}
+    known = typing.get_type_hints(type(ours))
+    shared = {
+        name: network
+        for name, network in _networks(theirs).items()
+        if name in _networks(ours) and type(network) in (known[name], *typing.get_args(known[name]))
+    }
     if not shared:
         raise UserError(f"{recipe.name} has no network in common with {earlier.recipe.name}, which it is to begin from")
     try:
@@ -33,23 +39,27 @@ def _networks(method: Any) -> dict[str, Any]:
 
 
 def weights_for(recipe: Recipe, spec: DataSpec, earlier: Snapshot) -> dict[str, Tensor]:
-    """The earlier run's weights that the recipe's method has a place for; a head only for the same classes.
+    """The earlier run's weights that the recipe's method has a place for; a head only for the same classes and things.
 
     Raises UserError where anything but a head does not fit.
     """
     theirs = earlier.method.state_dict()
     ours = recipe.method.build(spec).state_dict()
-    same = spec.classes == earlier.method.spec.classes
+    before = earlier.method.spec
+    same = (spec.classes, spec.things) == (before.classes, before.things)
     fit = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape and (same or not _of_head(k))}
     odd = [name for name in ours if name not in fit and not _of_head(name)]
     if odd or not fit:
-        shape = "×".join(map(str, earlier.method.spec.shape[1:]))
+        told = f"the weights of {earlier.folder} do not fit here ({odd[0] if odd else 'none of them'})"
+        if spec.shape == before.shape:
+            raise UserError(f"{told}: its networks were trained on other classes or with other settings")
         raise UserError(
-            f"the weights of {earlier.folder} do not fit here ({odd[0] if odd else 'none of them'}); they are for "
-            f"pictures of {shape} in {earlier.method.spec.channels} channels: give --size and --channels accordingly"
+            f"{told}; they are for pictures of {'×'.join(map(str, before.shape[1:]))} in {before.channels} channels: "
+            "give --size and --channels accordingly"
         )
     return fit
 
 
 def _of_head(name: str) -> bool:
-    return "head" in name.split(".")
+    """Whether it is of what has an output for each class or thing (a detector's are maps of centers)."""
+    return bool({"head", "centers"} & set(name.split(".")))

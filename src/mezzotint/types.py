@@ -92,7 +92,8 @@ class Batch:
     """A (micro-)batch on its device, with the keys from which a method draws its noise.
 
     Noise is a function of (seed, images seen) alone: it is drawn for the whole batch and cut to the
-    micro-batch, so neither a resume nor the size of micro-batches changes it.
+    micro-batch, so neither a resume nor the size of micro-batches changes it. What the pictures of a micro-batch
+    do to one another does depend on its size: batch norm, and `losses.mixing`, whose partners are within it.
     """
 
     images: Images | Clips

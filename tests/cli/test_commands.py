@@ -270,6 +270,30 @@ def test_augment_judges_what_it_drew(say: Say, models: Path, home: Path, monkeyp
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 
+def test_augment_judges_a_generator_of_the_users_own_folder(
+    say: Say, home: Path, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mezzotint import benefit, cas
+
+    monkeypatch.setattr(benefit, "SEEN", 64)
+    monkeypatch.setattr(cas, "BATCH", 32)
+    for i in np.flatnonzero(digits.labels < 2)[:80]:
+        place = home / "mine" / ("no", "yes")[digits.labels[i]]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.images[i, ..., 0]).save(place / f"{i}.png")
+    small = ["--images", "64", "--set", "batch=32", "--set", "milestones=0", "--set", "method.conditional=true"]
+    say("train", "gan-mlp", home / "mine", *small, *FIXED, "--out", "gan")
+    words = ["augment", "--per-class", "3", "--judge", "--shots", "2", "--seeds", "2"]
+    say(*words, "gan", "--out", "more")
+    found = json.loads((home / "more" / "benefit.json").read_text())
+    assert found["protocol"]["seen_by_generator"] == found["protocol"]["data_digest"]
+    assert "give --data" in sentence(say(*words, "gan/snapshot", "--out", "other", code=2))
+    say(*words, "gan/snapshot", "--data", home / "mine", "--out", "other")
+    next((home / "mine" / "yes").iterdir()).unlink()
+    assert "are not those that gan was trained on" in sentence(say(*words, "gan", "--out", "third", code=2))
+    assert not (home / "third").exists()
+
+
 def test_classify_prints_a_table_or_json(say: Say, models: Path, digit_files: tuple[Path, Path]) -> None:
     table = say("classify", models / "cnn", "one.png", "two.png").stdout
     assert len(table.splitlines()) == 2

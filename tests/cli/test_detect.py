@@ -66,6 +66,16 @@ def test_from_annotations_to_found_boxes(say: Say, home: Path, folder: Path) -> 
     assert [line["picture"] for line in lines] == [str(p) for p in paths]
     assert lines[0]["found"][0]["thing"] == "square"
     assert "is not empty" in say(*words, "--out", "found", code=2).stderr
+    (home / "pile").mkdir()
+    for path in paths:
+        (home / "pile" / path.name).write_bytes(path.read_bytes())
+    (home / "pile" / "broken.png").write_bytes(b"no picture")
+    done = say("detect", "run", "pile", "--out", "piled", "--sure", "0")
+    assert done.stderr.count("skipped: pile/broken.png") == 1
+    assert "2 pictures and predictions.json" in done.stdout
+    assert {p.name for p in (home / "piled").iterdir()} == {"3.png", "4.png", "predictions.json", "pictures.json"}
+    assert [i["width"] for i in json.loads((home / "piled" / "pictures.json").read_text())["images"]] == [60, 60]
+    assert "broken.png cannot be read" in say("detect", "run", home / "pile" / "broken.png", code=2).stderr
     assert "average precision" in say("measure", "run", "--split", "train").stdout
     assert "cannot classify" in say("classify", "run", paths[0], code=2).stderr
     Image.new("RGB", (9, 9)).save(home / "other.png")

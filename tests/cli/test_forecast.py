@@ -89,6 +89,9 @@ def test_mistakes_get_a_sentence(say: Say, forecasters: Path, clip: Path, home: 
         (["lstm", clip, "--start", 40], "too short"),
         (["lstm", clip, "--out", "future.png"], ".gif"),
         (["lstm", clip, "--frames", 0], "at least 1"),
+        (["lstm", clip, "--futures", 4], "one future"),
+        (["vae", clip, "--seed", 2**70], "a seed is a whole number"),
+        (["vae", "--seed", -1], "a seed is a whole number"),
     ]:
         assert told in say("forecast", forecasters / words[0], *words[1:], code=2).stderr
 

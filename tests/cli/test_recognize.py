@@ -3,14 +3,17 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mezzotint import snapshot
 from mezzotint.catalog import kinds
 from mezzotint.data.dataset import Dataset
+from mezzotint.types import DataSpec
 
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
 
@@ -128,6 +131,7 @@ def test_train_recognize_chooses_and_says_why(say, home: Path) -> None:
     words = ["--images", "256", "--set", "batch=64", "--set", "milestones=0", *FIXED]
     done = say("train", "recognize", "digits", *words, "--out", "run")
     assert "chosen: 1,4" in done.stdout
+    assert "256 to be seen" in done.stdout
     assert "chosen: cnn" in done.stdout
     assert json.loads((home / "run" / "recipe.json").read_text())["name"] == "cnn"
     assert len(json.loads((home / "run" / "run.json").read_text())["why"]) >= 2
@@ -161,3 +165,33 @@ def test_labels_refuses_what_it_cannot_judge(say, home: Path) -> None:
     np.savez(home / "plain.npz", images=np.zeros((20, 8, 8, 1), np.uint8))
     assert "no labels" in say("labels", home / "plain.npz", code=2).stderr
     assert "--folds" in say("labels", "digits", "--folds", "1", code=2).stderr
+
+
+def untrained(place: Path, make_recipe: Any, spec: DataSpec) -> torch.nn.Module:
+    """A model in a folder that says the first class of anything."""
+    recipe = make_recipe("cnn", "method.network.width=8")
+    method = recipe.method.build(spec)
+    with torch.no_grad():
+        method.network.head.weight.zero_()
+        method.network.head.bias.copy_(-torch.arange(len(spec.classes)))
+    snapshot.save(place, method, recipe, {}, "")
+    return method
+
+
+@pytest.mark.parametrize(
+    ("classes", "folder"), [(("unknown", "x"), "0-unknown"), (("a/b", "a-b"), "0-a-b"), (("a/b", "x"), "a-b")]
+)
+def test_classes_whose_folders_would_be_one_have_two(
+    say, pile: Path, home: Path, make_recipe, classes: tuple[str, ...], folder: str
+) -> None:
+    untrained(home / "model", make_recipe, DataSpec(1, 8, 8, classes, 100))
+    say("classify", "model", pile, "--out", "sorted")
+    assert [p.name for p in (home / "sorted").iterdir()] == [folder]
+
+
+def test_a_model_of_pictures_that_are_not_square_takes_no_files(say, pile: Path, home: Path, make_recipe) -> None:
+    untrained(home / "model", make_recipe, DataSpec(1, 8, 12, ("a", "b"), 100))
+    for verb in ("classify", "explain"):
+        told = say(verb, "model", pile, code=2).stderr
+        assert "for pictures of 12×8" in told
+        assert told.count("\n") == 1

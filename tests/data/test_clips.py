@@ -127,3 +127,10 @@ def test_what_is_no_film_is_said(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no films"):
         clips.load(tmp_path / "empty", cache_folder=tmp_path)
+
+
+@pytest.mark.parametrize("rate", [[1.0, 2.0], 0.0, -3.0, float("nan"), float("inf"), "10"])
+def test_an_odd_rate_is_a_sentence(tmp_path: Path, rate: object):
+    np.savez(tmp_path / "odd.npz", frames=noise(60)[..., 0], rate=np.array(rate))
+    with pytest.raises(UserError, match="`rate` must be one positive number"):
+        clips.load(tmp_path / "odd.npz", frames=5, cache_folder=tmp_path)

@@ -177,3 +177,14 @@ def test_what_judges_must_be_there_before_the_training(small: Dataset, monkeypat
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(UserError, match=r"mezzotint\[detect\]"):
         catalog.recipe("detector", small.spec)
+
+
+def test_nothing_is_mirrored_where_cells_would_lie_elsewhere(small: Dataset, recipe: Recipe) -> None:
+    once, twice = (
+        build(codec.changed(recipe, "method.flip_test", flag, catalog.kinds()), small.spec).eval()
+        for flag in ("false", "true")
+    )
+    images = batch_of(small, 4).images
+    with torch.no_grad():
+        assert not torch.equal(once.detect(images), twice.detect(images))
+        assert torch.equal(once.detect(images[..., :30]), twice.detect(images[..., :30]))

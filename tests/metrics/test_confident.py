@@ -40,3 +40,21 @@ def test_classes_without_pictures_or_certainty_do_no_harm():
     assert not found.joint.isnan().any()
     assert float(found.joint.sum()) == pytest.approx(1)
     assert found.joint[2].sum() == 0
+
+
+def test_what_is_wrong_never_looks_like_what_it_is_called():
+    """Where the given class is the likeliest, but below its own threshold and another one above its."""
+    p = torch.tensor([[0.5, 0.4, 0.1], [0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.35, 0.35, 0.3], [0.1, 0.1, 0.8]])
+    labels = torch.tensor([0, 0, 0, 1, 2])
+    found = doubts(p, labels)
+    assert found.wrong.tolist() == [True, False, False, False, False]
+    assert found.likely.tolist()[0] == 1 != int(p[0].argmax())
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (500,), generator=generator)
+    logits = torch.randn(500, 4, generator=generator)
+    logits[:, 0] += 3.0 * (labels == 0)  # the threshold of class 0 is far above those of the others
+    p = logits.softmax(1)
+    found = doubts(p, labels)
+    assert bool((found.wrong & (p.argmax(1) == labels)).any())
+    assert bool((found.likely != labels)[found.wrong].all())
+    assert torch.equal(found.likely[~found.wrong], p.argmax(1)[~found.wrong])

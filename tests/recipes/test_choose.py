@@ -131,3 +131,16 @@ def test_uneven_classes_have_their_logits_adjusted(machine):
 def test_every_chooser_is_named_apart_from_the_recipes():
     assert not set(catalog.CHOOSERS) & set(catalog.RECIPES)
     assert codec.nearest("recognise", catalog.CHOOSERS) == "did you mean 'recognize'?"
+
+
+def test_what_is_said_is_true_of_a_budget_of_pictures_and_of_anothers_network(machine):
+    for gpu in (False, True):
+        machine(gpu)
+        plain, why = catalog.chosen("recognize", spec(), 10.0)
+        counted, told = catalog.chosen("recognize", spec(), 10.0, images=2_000)
+        begun, said = catalog.chosen("recognize", spec(), 10.0, started=True)
+        assert plain == counted == begun
+        assert "2,000 to be seen; chosen as for 10 minutes" in told[0]
+        assert told[1:] == why[1:]
+        assert said[1] == f"{plain.name}, but with the network of the run that it begins from"
+        assert (*said[:1], *said[2:]) == (*why[:1], *why[2:])

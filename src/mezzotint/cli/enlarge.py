@@ -65,7 +65,7 @@ def augment(
     seeds:
         With --judge: how often.
     """
-    from mezzotint import api, enlarge
+    from mezzotint import api, benefit, enlarge
     from mezzotint.model import load
 
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -74,7 +74,10 @@ def augment(
         raise UserError("--data, --shots, --seeds and --retrain tell how to judge: give --judge with them")
     api.refuse_odd_seed(seed)
     model, sieve = load(run), None if recogniser is None else load(recogniser)
-    question = _question(model, data, shots, seeds, make.count(retrain), certainty) if judge else None
+    asked = None
+    if judge:
+        asked = benefit.Asked(tuple(dict.fromkeys(shots)), seeds, make.count(retrain), certainty)
+    question = None if asked is None else (_data_to_judge_on(run, model, data, max(asked.shots)), asked)
     names = list(classes) or list(model.spec.classes)
     sure = enlarge.draw_sure(model.method, names, per_class, None if sieve is None else sieve.method, certainty, seed)
     facts = {
@@ -94,20 +97,26 @@ def augment(
         _judge(question, sure, model, facts | seen, out)
 
 
-def _question(
-    model: "Model", data: str | None, shots: tuple[int, ...], seeds: int, retrain: int | None, certainty: float
-) -> "tuple[Dataset, Asked]":
-    """What --judge is asked; mistakes are told before anything is drawn."""
+def _data_to_judge_on(run: Path, model: "Model", source: str | None, shots: int) -> "Dataset":
+    """The pictures of --data, else those that the run was trained on; mistakes are told before anything is drawn."""
     from mezzotint import api, benefit
+    from mezzotint.catalog import kinds
+    from mezzotint.training.run import find
 
-    asked = benefit.Asked(tuple(dict.fromkeys(shots)), seeds, retrain, certainty)
-    recipe = model.recipe
-    if data is not None:
-        recipe = replace(recipe, data=replace(recipe.data, source=data))
-    dataset = api.load_data(recipe)
+    if source is not None:
+        dataset = api.load_data(replace(model.recipe, data=replace(model.recipe.data, source=source)))
+    elif not (run / "run.json").is_file():
+        raise UserError(f"{run} is a model without its run and does not know where its pictures lie: give --data")
+    else:
+        recipe = find(run).recipe(kinds())
+        dataset = api.load_data(recipe)
+        if dataset.digest != model.card["data_digest"]:
+            raise UserError(
+                f"the pictures in {recipe.data.source} are not those that {run} was trained on: name some with --data"
+            )
     model.check_fit(dataset)
-    benefit.few_of(dataset, max(shots), 0)
-    return dataset, asked
+    benefit.few_of(dataset, shots, 0)
+    return dataset
 
 
 def _judge(question: "tuple[Dataset, Asked]", sure: "Sure", model: "Model", facts: dict[str, Any], out: Path) -> None:

@@ -38,6 +38,7 @@ def forecast(
     out:
         A .gif, .webp, .mp4, .webm or .mov; the clip's frame rate is kept.
     """
+    from mezzotint import api
     from mezzotint.continuing import continued, side_by_side
     from mezzotint.data.film import USUAL_RATE, check_out, save_film
     from mezzotint.model import load
@@ -45,7 +46,10 @@ def forecast(
     if frames < 1 or futures < 1:
         raise UserError("--frames and --futures must be at least 1")
     check_out(out)
+    api.refuse_odd_seed(seed)
     model = load(run)
+    if futures > 1 and "forecast" in model.abilities and "dream" not in model.abilities:
+        raise UserError("this model knows one future of a clip: leave out --futures, or train convlstm-vae")
     seeds = range(seed, seed + futures)
     if clip is None:
         dreamt = model.dream(seeds, frames)

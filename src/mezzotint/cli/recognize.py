@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mezzotint.cli.use import AsJson
+from mezzotint.cli.use import AsJson, all_files
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def classify(
     """
     from mezzotint.model import load
 
-    paths = _files(pictures)
+    paths = all_files(pictures)
     _check_out(out)
     model = load(run)
     told = _told(model, paths, precision, strange)
@@ -65,19 +65,7 @@ def classify(
     elif out.suffix == ".csv":
         print(f"{_table(out, told, model.spec.classes)} pictures in {out}")
     else:
-        _sorted_into(out, told)
-
-
-def _files(paths: tuple[Path, ...]) -> list[Path]:
-    """Files as they are named, and all pictures of folders."""
-    from mezzotint.data.folders import list_folder
-
-    if not paths:
-        raise UserError("classify takes at least one picture")
-    found: list[Path] = []
-    for path in paths:
-        found += [path / f.path for f in list_folder(path).files] if path.is_dir() else [path]
-    return found
+        _sorted_into(out, told, model.spec.classes)
 
 
 def _told(
@@ -109,6 +97,8 @@ def _read(model: "Model", paths: list[Path], strict: bool) -> tuple[list[Path], 
     from mezzotint.data import pictures
 
     spec, read, kept = model.spec, [], []
+    if spec.height != spec.width:
+        raise UserError(f"files are brought to squares, and the model is for pictures of {spec.width}×{spec.height}")
     for path in paths:
         try:
             read.append(pictures.read_pictures([path], spec.height, spec.channels, model.recipe.data.crop))
@@ -155,11 +145,14 @@ def _table(out: Path, told: Iterator[dict[str, Any]], classes: tuple[str, ...]) 
     return count
 
 
-def _sorted_into(out: Path, told: Iterator[dict[str, Any]]) -> None:
+def _sorted_into(out: Path, told: Iterator[dict[str, Any]], classes: tuple[str, ...]) -> None:
     """Copy each picture into the folder of its class; what has the name of another gets a number."""
+    from mezzotint.enlarge import folder_names
+
+    names = dict(zip((*classes, None), folder_names((*classes, UNKNOWN)), strict=True))
     counts: dict[str, int] = {}
     for answer in told:
-        name = UNKNOWN if answer["class"] is None else _as_folder(answer["class"])
+        name = names[answer["class"]]
         source = Path(answer["picture"])
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,12 +164,6 @@ def _sorted_into(out: Path, told: Iterator[dict[str, Any]]) -> None:
         counts[name] = counts.get(name, 0) + 1
     for name in sorted(counts):
         print(f"{counts[name]:>7}  {out / name}")
-
-
-def _as_folder(name: str) -> str:
-    """A class's name as that of a folder: never one that leads elsewhere."""
-    plain = name.replace("/", "_").replace("\\", "_").strip(". ")
-    return plain or "_"
 
 
 def explain(
@@ -213,7 +200,7 @@ def explain(
 
     if out.suffix != ".png":
         raise UserError(f"--out takes a .png, not {out}")
-    paths = _files(pictures)
+    paths = all_files(pictures)
     model = load(run)
     if of is not None and of not in model.spec.classes:
         raise UserError(f"there is no class {of!r}: {nearest(of, model.spec.classes)}")

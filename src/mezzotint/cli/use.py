@@ -237,6 +237,18 @@ def interpolate(
     print(f"{steps} pictures in {out}")
 
 
+def all_files(paths: tuple[Path, ...]) -> list[Path]:
+    """Files as they are named, and all pictures of folders."""
+    from mezzotint.data.folders import list_folder
+
+    if not paths:
+        raise UserError("name at least one picture, or a folder of them")
+    found: list[Path] = []
+    for path in paths:
+        found += [path / f.path for f in list_folder(path).files] if path.is_dir() else [path]
+    return found
+
+
 def read_files(model: "Model", paths: tuple[Path, ...]) -> "Images":
     """Files in the shape that the model was trained on."""
     from mezzotint.data import pictures

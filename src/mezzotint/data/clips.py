@@ -219,9 +219,13 @@ def _from_npz(path: Path) -> _Shots:
     frames = frames[None] if frames.ndim == 4 else frames
     if frames.shape[-1] not in (1, 3):
         raise ValueError("`frames` must have 1 or 3 channels in their last axis")
-    rate = float(arrays.get("rate", film.USUAL_RATE))
+    rate = np.asarray(arrays.get("rate", film.USUAL_RATE))
+    if rate.size != 1 or rate.dtype.kind not in "iuf" or not 0 < rate.item() < np.inf:
+        raise ValueError("`rate` must be one positive number: frames a second")
     rgb = np.broadcast_to(frames, (*frames.shape[:-1], 3))
-    return _Shots(rate, lambda: ((i, np.ascontiguousarray(f)) for i, clip in enumerate(rgb) for f in clip))
+    return _Shots(
+        float(rate.item()), lambda: ((i, np.ascontiguousarray(f)) for i, clip in enumerate(rgb) for f in clip)
+    )
 
 
 def _usual_size(frame: Pixels) -> int:

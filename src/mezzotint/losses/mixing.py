@@ -39,6 +39,8 @@ class Mixing:
 def mixed(images: Images, uniforms: Float[Tensor, "n five"], config: Mixing) -> tuple[Images, Float[Tensor, " n"]]:
     """Each picture mixed with its partner, which is the one at its place counted from the end; and its own share.
 
+    Partners are within `images`: where a batch is cut into micro-batches, within these.
+
     Row i of `uniforms` (n × NUMBERS, in [0, 1)) decides for picture i: whether, which kind, the share, and where.
     """
     u = uniforms.double().cpu()

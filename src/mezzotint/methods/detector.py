@@ -26,7 +26,10 @@ class DetectorConfig(MethodConfig):
     least: float = 0.01
     """Certainty from which on something is found; scores count all of it, people are shown the sure ones."""
     flip_test: bool = False
-    """Average the maps of a picture and of its mirror image; for data that are mirrored in training."""
+    """Average the maps of a picture and of its mirror image; for data that are mirrored in training.
+
+    Not where the width is no multiple of a cell: the mirror image's cells lie elsewhere.
+    """
 
     def build(self, spec: DataSpec) -> "Detector":
         """Raises UserError for data without boxes, and for pictures smaller than the network's cells can tell apart."""
@@ -77,7 +80,7 @@ class Detector(Method):
         """Up to `MOST` boxes of each picture in pixels, surest first, cut to the picture; the rest have class -1."""
         logits, distances = self.network(images)
         certainty = logits.sigmoid()
-        if self.config.flip_test:
+        if self.config.flip_test and images.shape[3] % self.network.stride == 0:
             mirrored, theirs = self.network(images.flip(-1))
             certainty = (certainty + mirrored.sigmoid().flip(-1)) / 2
             distances = (distances + theirs.flip(-1)[:, [2, 1, 0, 3]]) / 2

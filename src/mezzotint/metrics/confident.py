@@ -16,7 +16,7 @@ class Doubts:
     order: Int[Tensor, " n"]
     """All pictures, the one whose label looks most wrong first."""
     likely: Int[Tensor, " n"]
-    """The class that each picture is likeliest to be of."""
+    """The class that each picture is likeliest to be of: where its label is wrong, the one it confidently is of."""
     margin: Float[Tensor, " n"]
     """Probability of the given class less that of the likeliest other one, in [-1, 1]."""
     wrong: Tensor
@@ -45,6 +45,6 @@ def doubts(probabilities: Float[Tensor, "n k"], labels: Labels) -> Doubts:
     joint = cells / cells.sum(1, keepdim=True).clamp(min=1) * counts[:, None]
     others = p.scatter(1, labels[:, None], -torch.inf)
     margin = own - others.max(1).values
-    return Doubts(
-        margin.argsort(stable=True), p.argmax(1), margin, sure & (meant != labels), joint / joint.sum().clamp(min=1)
-    )
+    wrong = sure & (meant != labels)
+    likely = torch.where(wrong, meant, p.argmax(1))
+    return Doubts(margin.argsort(stable=True), likely, margin, wrong, joint / joint.sum().clamp(min=1))

@@ -28,11 +28,12 @@ def judge() -> Any:
 
 
 def average_precision(given: Boxes, found: Boxes, things: Sequence[str]) -> dict[str, Score]:
-    """Mean average precision at an overlap of 0.5, and the mean over overlaps from 0.5 to 0.95; recall of 100 boxes.
+    """Mean average precision at an overlap of 0.5, and the mean over overlaps from 0.5 to 0.95, and mean recall.
 
-    Over 101 recalls and the classes that occur; also `average_precision_50[thing]`. Boxes that do not count are as
-    COCO's crowds: what is found there is neither right nor wrong. Intervals by a jackknife over blocks of pictures,
-    [0, 1] for a single picture. Without a single box that counts there are no scores.
+    Up to 100 boxes of a picture count, as in COCO; the house's detector finds at most 50. Over 101 recalls and the
+    classes that occur; also `average_precision_50[thing]`. Boxes that do not count are as COCO's crowds: what is found
+    there is neither right nor wrong. Intervals by a jackknife over blocks of pictures, [0, 1] for a single picture.
+    Without a single box that counts there are no scores.
     """
     if not ((given[:, :, 0] >= 0) & (given[:, :, 5] == 0)).any():
         return {}

@@ -32,8 +32,11 @@ def machine() -> tuple[float, str]:
     return LAPTOP * cores / 2, f"{cores} CPU core{'s' if cores > 1 else ''}"
 
 
-def recognize(spec: DataSpec, minutes: float) -> Choice:
-    """A recogniser: on a CPU a `cnn` of fitting width, on a GPU a residual network, for very much data a ConvNeXt."""
+def recognize(spec: DataSpec, minutes: float, images: int | None = None, started: bool = False) -> Choice:
+    """A recogniser: on a CPU a `cnn` of fitting width, on a GPU a residual network, for very much data a ConvNeXt.
+
+    `images` and `started` change what is said, not what is chosen (`catalog.chosen`).
+    """
     pace, name = machine()
     most = affordable(spec, minutes, pace)
     data = f"{spec.count:,} training pictures of {spec.width}×{spec.height} in {len(spec.classes)} classes"
@@ -42,14 +45,20 @@ def recognize(spec: DataSpec, minutes: float) -> Choice:
     else:
         recipe, reason = _on_cpu(spec, minutes, FOLDED * most)
     recipe, reasons = _changed(recipe, spec)
-    return recipe, (f"{data}, {minutes:g} minutes on {name}", reason, *reasons)
+    time = f"{minutes:g} minutes on {name}"
+    if images is not None:
+        time = f"{images:,} to be seen; chosen as for {time}"
+    if started:
+        reason = f"{recipe.name}, but with the network of the run that it begins from"
+    return recipe, (f"{data}, {time}", reason, *reasons)
 
 
 def _on_gpu(spec: DataSpec, minutes: float, pace: float, most: float) -> tuple[Recipe, str]:
     if spec.count >= MANY and min(spec.height, spec.width) >= LARGE and most >= 5e8:
         return recipes.convnext(spec, minutes, pace), "convnext: many large pictures and time for them"
     return recipes.resnet(spec, minutes, pace), (
-        f"resnet: the largest that sees each picture about {passes(minutes):.0f} times; convnext and vit need more"
+        f"resnet: the largest that in that time sees each picture about {passes(minutes):.0f} times; convnext and vit "
+        "need more"
     )
 
 
@@ -62,12 +71,13 @@ def _on_cpu(spec: DataSpec, minutes: float, most: float) -> tuple[Recipe, str]:
     method = recipe.method
     if recipes.few_pictures(spec):
         method = replace(method, mixing=recipes.FEW)
-    reason = "cnn: what a CPU trains fastest, so that pictures are seen often"
+    reason = "cnn: what a CPU trains fastest"
     if minutes >= LONG and spec.count >= 5_000:
         network = recipes.largest([ResidualConfig(width=width) for width in (48, 64, 96, 128)], spec, most)
         method = replace(method, network=network)
         reason = (
-            f"cnn, {network.width} channels wide: the widest that sees each picture about {passes(minutes):.0f} times"
+            f"cnn, {network.width} channels wide: the widest that in that time sees each picture about "
+            f"{passes(minutes):.0f} times"
         )
     return replace(recipe, method=method), reason
 
@@ -79,7 +89,7 @@ def _changed(recipe: Recipe, spec: DataSpec) -> tuple[Recipe, list[str]]:
     if recipe.method.mixing.due(0):
         why.append("few pictures of a class: pictures are mixed, and parts of them erased")
     elif recipe.data.augment.erasing:
-        why.append("each picture is seen many times: parts of it are erased, so that it is not learned by heart")
+        why.append("parts of pictures are erased, so that they are not learned by heart when they are seen many times")
     least, largest = (max(1, f(spec.counts or (1,))) for f in (min, max))
     if largest >= UNEVEN * least:
         recipe = replace(recipe, method=replace(recipe.method, logit_adjustment=1.0))
