@@ -39,7 +39,7 @@ def inpaint(
     Parameters
     ----------
     run:
-        A run's folder or a model's; any flow can, one trained as flow-inpaint better.
+        A run's folder or a model's; any flow can, one trained as flow-inpaint in fewer looks.
     picture:
         A picture file.
     mask:
@@ -87,7 +87,7 @@ def outpaint(
     Parameters
     ----------
     run:
-        A run's folder or a model's; any flow can, one trained as flow-inpaint better.
+        A run's folder or a model's; any flow can, one trained as flow-inpaint in fewer looks.
     picture:
         A picture file.
     left:

@@ -25,7 +25,7 @@ def compress(
     verify: bool = True,
     inside: bool = True,
 ) -> None:
-    """Put PICTURES into one archive, smaller than as PNG or WebP and exact to the last bit.
+    """Put PICTURES into one archive: predicted by a model, or as PNG or WebP; exact to the last bit.
 
     Parameters
     ----------

@@ -155,7 +155,3 @@ def _coupling(inputs: int, width: int, outputs: int) -> nn.Sequential:
     """It begins as the identity coupling."""
     first, second = nn.Linear(inputs, width), nn.Linear(width, width)
     return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), zeroed(nn.Linear(width, outputs)))
-
-
-PriorConfig = NormalPriorConfig | MixturePriorConfig | FlowPriorConfig
-Prior = NormalPrior | MixturePrior | FlowPrior
