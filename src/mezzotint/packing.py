@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mezzotint.networks.causal import BIAS_UNIT, FINEST, PLACES, UNIT, Causal, CausalConfig, GridLinear, power_of_two
+from mezzotint.networks.causal import PLACES, Causal, CausalConfig
+from mezzotint.networks.grid import BIAS_UNIT, FINEST, UNIT, GridLinear, power_of_two
 from mezzotint.types import DataSpec
 
 LARGEST = 1 << 24

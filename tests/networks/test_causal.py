@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mezzotint.networks.causal import LEFT, RIGHT, SLOPE, TOP, Causal, CausalConfig, GridLinear, Places, Spoken
+from mezzotint.networks.causal import LEFT, RIGHT, SLOPE, TOP, Causal, CausalConfig, Places, Spoken
+from mezzotint.networks.grid import GridLinear
 from mezzotint.types import DataSpec
 
 H, W = 9, 13
