@@ -308,7 +308,7 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 FAMILIES = {
     "Draw": ("flow", "gan"),
-    "Code, draw, compress": ("vae", "lossless"),
+    "Code, draw, compress": ("vae", "lossless", "lossy"),
     "Recognise, find": ("recognize", "detect"),
     "Continue films": ("forecast",),
 }

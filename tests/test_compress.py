@@ -112,9 +112,9 @@ def test_every_mode_size_and_content_comes_back(network: Causal, asked: list[tup
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_prediction_comes_back(network: Causal, asked: list[tuple[str, int, int, str]]) -> None:
     """Even where another way would be smaller."""
-    smallest = coding._smallest
+    smallest = coding.smallest
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coding, "_smallest", lambda raster, way, file: way or smallest(raster, way, file))
+        patch.setattr(coding, "smallest", lambda raster, way, file: way or smallest(raster, way, file))
         coded = through(network, [raster(drawn(mode, w, h, kind, i)) for i, (mode, w, h, kind) in enumerate(asked)])
     ways = {way.facts["coding"] for way in coded}
     assert ways == {"predicted"} or network.channels == 1
@@ -129,7 +129,7 @@ def test_no_picture_is_larger_than_by_png_or_webp(network: Causal) -> None:
     """An untrained network is bad at everything: what it cannot do falls back."""
     rasters = [raster(drawn(mode, 24, 24, kind)) for mode in ("L", "RGB", "RGBA") for kind in KINDS]
     for before, coded in zip(rasters, through(network, rasters), strict=True):
-        assert len(coded.data) <= min(len(coding._as_png(before)), len(coding._as_webp(before, 6)))
+        assert len(coded.data) <= min(len(coding._as_png(before)), len(coding.as_webp(before, 6)))
 
 
 def test_hidden_colors_and_flat_alpha_cost_nothing(network: Causal) -> None:
@@ -444,7 +444,7 @@ def test_a_damaged_picture_is_left_out_and_no_picture_is_an_error(tmp_path: Path
 
 def test_verifying_finds_a_coder_that_errs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn("L", 9, 9).save(tmp_path / "a.png")
-    monkeypatch.setattr(coding, "_smallest", lambda raster, predicted, file: coding.Coded({"coding": "raw"}, b"no"))
+    monkeypatch.setattr(coding, "smallest", lambda raster, predicted, file: coding.Coded({"coding": "raw"}, b"no"))
     with pytest.raises(RuntimeError, match=r"a\.png would not come back"):
         compress.compress([tmp_path / "a.png"], causal(1), tmp_path / "a.mez")
     assert not list(tmp_path.glob("*.mez"))

@@ -41,7 +41,7 @@ FLAGS = {
     latent.arithmetic: "run plus minus classes out",
     latent.neighbors: "run pictures data split count classes out",
     latent.outliers: "run data count seed out",
-    pack.compress: "pictures model out verify inside",
+    pack.compress: "pictures model out quality verify inside",
     pack.decompress: "archive names out model",
     pack.inspect: "archive as_json",
     edit.inpaint: "run picture mask hole classes count seed out",

@@ -33,6 +33,7 @@ RECIPES: dict[str, Entry] = {
     "biggan": Entry("gan", "draw pictures by class: a narrow BigGAN", "0.3 M"),
     "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.2 to 0.6 M"),
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
+    "codec": Entry("lossy", "compress pictures with some loss: a hyperprior for all qualities", "0.6 M"),
     "cogan": Entry("gan", "draw pictures and their edges, by class: coupled GANs", "1.0 M"),
     "convgru": Entry("forecast", "continue clips: convolutional GRU", "0.4 to 2.3 M", clips=True),
     "convlstm": Entry("forecast", "continue clips: convolutional LSTM", "0.5 to 3.0 M", clips=True),
@@ -122,6 +123,7 @@ def kinds() -> codec.Kinds:
     from mezzotint.method import MethodConfig
     from mezzotint.methods.classifier import ClassifierConfig
     from mezzotint.methods.cogan import CoganConfig
+    from mezzotint.methods.compressor import CompressorConfig
     from mezzotint.methods.detector import DetectorConfig
     from mezzotint.methods.fast import FastConfig
     from mezzotint.methods.flow import FlowConfig
@@ -137,5 +139,5 @@ def kinds() -> codec.Kinds:
 
     recognizing = (ClassifierConfig, DetectorConfig, VicregConfig)
     drawing = (CoganConfig, FastConfig, FlowConfig, GanConfig, LapganConfig)
-    coding = (HvaeConfig, PredictorConfig, VaeConfig, VaeGanConfig, VqConfig)
+    coding = (CompressorConfig, HvaeConfig, PredictorConfig, VaeConfig, VaeGanConfig, VqConfig)
     return {MethodConfig: (*recognizing, *drawing, *coding, ForecasterConfig)}

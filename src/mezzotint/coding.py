@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mezzotint import lossless
+from mezzotint import lossless, lossy
 from mezzotint.data.decode import MAX_PIXELS, Pixels
 from mezzotint.networks.causal import Causal
+from mezzotint.networks.hyperprior import QUALITIES, Decoder
 from mezzotint.raster import PNG_MODES, Raster
 
 TRUSTED = 0.8
@@ -86,7 +87,7 @@ def _for_prediction(raster: Raster, channels: int) -> tuple[Pixels, Coded] | Non
         if (alpha == alpha[0, 0]).all():
             facts["alpha"] = int(alpha[0, 0])
         else:
-            coded = _alpha_coded(alpha)
+            coded = alpha_coded(alpha)
     grey = colors.shape[2] == 1 or bool((colors == colors[..., :1]).all())
     if not grey and channels == 1:
         return None
@@ -96,7 +97,7 @@ def _for_prediction(raster: Raster, channels: int) -> tuple[Pixels, Coded] | Non
     return np.ascontiguousarray(taken), Coded(facts, coded)
 
 
-def _alpha_coded(alpha: Pixels) -> bytes:
+def alpha_coded(alpha: Pixels) -> bytes:
     """A letter and the smaller of what it names: z, bytes packed by zlib; w, WebP of a grey picture."""
     image = Image.fromarray(alpha)
     ways = [b"z" + zlib.compress(alpha.tobytes(), 9)]
@@ -106,11 +107,11 @@ def _alpha_coded(alpha: Pixels) -> bytes:
 
 
 def _alpha_decoded(data: bytes, height: int, width: int) -> Pixels:
-    """The inverse of `_alpha_coded`; raises ValueError for damage."""
+    """The inverse of `alpha_coded`; raises ValueError for damage."""
     if data[:1] == b"z":
         raw = zlib.decompressobj().decompress(data[1:], height * width + 1)
         return np.frombuffer(raw, np.uint8).reshape(height, width)
-    return np.asarray(_opened(data[1:], (width, height)).convert("RGB"))[..., 0]
+    return np.asarray(_opened(data[1:], (width, height), "webp").convert("RGB"))[..., 0]
 
 
 def _webp(image: Image.Image, method: int) -> bytes:
@@ -133,7 +134,7 @@ def _as_png(raster: Raster) -> bytes:
     return _png(image)
 
 
-def _as_webp(raster: Raster, method: int) -> bytes:
+def as_webp(raster: Raster, method: int) -> bytes:
     return _webp(raster.image.convert("RGBA" if raster.mode in ("LA", "RGBA") else "RGB"), method)
 
 
@@ -143,15 +144,23 @@ def classic(raster: Raster, method: int = 6) -> Coded:
     if raster.mode in PNG_MODES:
         ways.append(Coded({"coding": "png"}, _as_png(raster)))
     if raster.mode in COLORS and max(raster.width, raster.height) < 16384:
-        ways.append(Coded({"coding": "webp"}, _as_webp(raster, method)))
+        ways.append(Coded({"coding": "webp"}, as_webp(raster, method)))
     return min(ways, key=lambda way: len(way.data))
 
 
-def _unclassic(coded: Coded, mode: str, size: tuple[int, int], expected: int) -> bytes:
-    """Pixels of what `classic` gave; raises ValueError and others for damage."""
+def unclassic(coded: Coded, mode: str, size: tuple[int, int]) -> bytes:
+    """Pixels of a file of a picture, or of what `classic` gave; raises ValueError and others for damage."""
+    expected = len(Image.new(mode, (size[0], 1)).tobytes()) * size[1]
+    data = _unpacked(coded, mode, size, expected)
+    if len(data) != expected:
+        raise ValueError("its bytes are damaged")
+    return data
+
+
+def _unpacked(coded: Coded, mode: str, size: tuple[int, int], expected: int) -> bytes:
     if coded.facts["coding"] == "raw":
         return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=1 << 28).decompress(coded.data, expected + 1)
-    image = _opened(coded.data, size)
+    image = _opened(coded.data, size, coded.facts["coding"])
     if coded.facts["coding"] == "webp":
         image = image.convert("RGBA") if mode in ("LA", "RGBA") else image.convert("RGB")
         if mode in ("L", "LA"):
@@ -162,8 +171,8 @@ def _unclassic(coded: Coded, mode: str, size: tuple[int, int], expected: int) ->
     return image.tobytes()
 
 
-def _opened(data: bytes, size: tuple[int, int]) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=("PNG", "WEBP"))
+def _opened(data: bytes, size: tuple[int, int], form: str) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=(form.upper(),))
     if image.size != size:
         raise ValueError("its size is another one")
     image.load()
@@ -179,15 +188,15 @@ def encode(network: Causal, rasters: Sequence[Raster], files: Sequence[bytes]) -
         for p in prepared
     ]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(_smallest, rasters, predicted, files))
+        return list(pool.map(smallest, rasters, predicted, files))
 
 
-def _smallest(raster: Raster, predicted: Coded | None, file: bytes) -> Coded:
+def smallest(raster: Raster, predicted: Coded | None, file: bytes) -> Coded:
     whole = Coded({"coding": "file"}, file)
     if raster.more:
         return whole
     least = predicted
-    if predicted is None or len(predicted.data) > TRUSTED * len(_as_webp(raster, 0)):
+    if predicted is None or len(predicted.data) > TRUSTED * len(as_webp(raster, 0)):
         other = classic(raster)
         least = min(filter(None, (predicted, other)), key=lambda way: len(way.data))
     assert least is not None
@@ -204,15 +213,23 @@ def facts_of(raster: Raster, coded: Coded, profiles: list[bytes]) -> dict[str, A
     return facts
 
 
-def decode(network: Causal | None, coded: Sequence[Coded], crcs: Sequence[int]) -> list[Raster | str]:
+@dataclass(frozen=True)
+class Planes:
+    """What a network gave back of a picture."""
+
+    colors: Pixels | None
+    """h × w × the network's channels; None where its streams are damaged."""
+    alpha: bytes
+    """As `alpha_coded` gives it, where it is coded."""
+
+
+def decode(network: Causal | Decoder | None, coded: Sequence[Coded], crcs: Sequence[int]) -> list[Raster | str]:
     """The pictures of entries, or in one sentence why there is none; `network` is None where there is no model."""
-    shapes = [_shape(c, network) for c in coded]
-    predicted = [i for i, shape in enumerate(shapes) if shape is not None and network is not None]
-    planes: dict[int, Pixels | None] = {}
-    if network is not None and predicted:
-        sizes = [size for i in predicted if (size := shapes[i]) is not None]
-        streams = [parted(coded[i].data, _parts(coded[i], size)) for i, size in zip(predicted, sizes, strict=True)]
-        planes = dict(zip(predicted, lossless.decode(network, sizes, streams), strict=True))
+    planes: dict[int, Planes] = {}
+    if isinstance(network, Causal):
+        planes = _predicted(network, coded)
+    elif network is not None:
+        planes = _approximated(network, coded)
     found: list[Raster | str] = []
     for i, (c, crc) in enumerate(zip(coded, crcs, strict=True)):
         try:
@@ -233,13 +250,45 @@ def _size(coded: Coded) -> tuple[int, int]:
     return width, height
 
 
-def _shape(coded: Coded, network: Causal | None) -> tuple[int, int] | None:
-    """Height and width of what is predicted; None for all else and for what is damaged."""
+def _predicted(network: Causal, coded: Sequence[Coded]) -> dict[int, Planes]:
+    """Planes of those entries that are predicted, by number."""
+    shapes = _shapes(coded, "predicted")
+    streams = [parted(coded[i].data, _parts(coded[i], shape)) for i, shape in shapes.items()]
+    colors = lossless.decode(network, list(shapes.values()), streams)
+    return {i: Planes(pixels, own[-1]) for i, pixels, own in zip(shapes, colors, streams, strict=True)}
+
+
+def _approximated(decoder: Decoder, coded: Sequence[Coded]) -> dict[int, Planes]:
+    """The same of those that are lossy, by quality."""
+    shapes = {i: shape for i, shape in _shapes(coded, "lossy").items() if _quality(coded[i])}
+    planes: dict[int, Planes] = {}
+    for quality in {_quality(coded[i]) for i in shapes}:
+        own = {i: shape for i, shape in shapes.items() if _quality(coded[i]) == quality}
+        parts = [lossy_parts(coded[i], decoder, shape) for i, shape in own.items()]
+        streams, beyond = [part.streams for part in parts], [part.beyond for part in parts]
+        colors = lossy.restore(decoder, list(own.values()), streams, beyond, quality)
+        planes |= {i: Planes(pixels, part.alpha) for i, pixels, part in zip(own, colors, parts, strict=True)}
+    return planes
+
+
+def _shapes(coded: Sequence[Coded], way: str) -> dict[int, tuple[int, int]]:
+    """Height and width of what is coded in a way, by number, without what is damaged."""
+    found = ((i, _shape(c)) for i, c in enumerate(coded) if c.facts.get("coding") == way)
+    return {i: shape for i, shape in found if shape is not None}
+
+
+def _shape(coded: Coded) -> tuple[int, int] | None:
     try:
         width, height = _size(coded)
     except (ValueError, KeyError, TypeError):
         return None
-    return (height, width) if coded.facts.get("coding") == "predicted" and width * height else None
+    return (height, width) if width * height else None
+
+
+def _quality(coded: Coded) -> int:
+    """1 … 100; 0 for damage."""
+    quality = coded.facts.get("quality")
+    return quality if isinstance(quality, int) and 1 <= quality <= QUALITIES else 0
 
 
 def _has_alpha_part(facts: dict[str, Any]) -> bool:
@@ -250,44 +299,93 @@ def _parts(coded: Coded, shape: tuple[int, int]) -> int:
     return lossless.lanes_of(*shape) + _has_alpha_part(coded.facts)
 
 
-def _restored(coded: Coded, planes: Pixels | None, model: bool) -> Raster:
+def _restored(coded: Coded, planes: Planes | None, model: bool) -> Raster:
     facts = coded.facts
     mode, (width, height) = facts["mode"], _size(coded)
-    if facts["coding"] == "predicted":
+    if facts["coding"] in ("predicted", "lossy"):
         if not model:
             raise ValueError("the model that it was compressed with is missing or damaged")
-        if planes is None:
+        if planes is None or planes.colors is None:
             raise ValueError("its bytes are damaged")
-        data = _pixels(coded, planes, mode, width, height)
+        again = _pixels if facts["coding"] == "predicted" else seen
+        data = again(facts, planes.colors, planes.alpha)
     else:
-        expected = len(Image.new(mode, (width, 1)).tobytes()) * height
-        data = _unclassic(coded, mode, (width, height), expected)
-        if len(data) != expected:
-            raise ValueError("its bytes are damaged")
+        data = unclassic(coded, mode, (width, height))
     meaning = {key: facts[key] for key in ("palette", "transparency", "orientation") if key in facts}
     return Raster(mode, width, height, data, meaning)
 
 
-def _pixels(coded: Coded, planes: Pixels, mode: str, width: int, height: int) -> bytes:
+def _pixels(facts: dict[str, Any], planes: Pixels, alpha_part: bytes) -> bytes:
     """Predicted planes and alpha as Pillow has them."""
-    facts = coded.facts
+    mode = facts["mode"]
     colors = planes[..., : COLORS[mode]]
     if facts.get("grey"):
         colors = colors[..., :1].repeat(3, 2)
     if mode not in ("LA", "RGBA"):
         return colors.tobytes()
-    if "alpha" in facts:
-        alpha = np.full((height, width), facts["alpha"], np.uint8)
-    else:
-        alpha = _alpha_decoded(parted(coded.data, _parts(coded, (height, width)))[-1], height, width)
+    alpha = _alpha(facts, alpha_part, planes)
     if "hidden" in facts:
         colors = np.where(alpha[..., None] == 0, np.array(facts["hidden"], np.uint8), colors)
     return np.concatenate([colors, alpha[..., None]], 2).tobytes()
 
 
+@dataclass(frozen=True)
+class LossyParts:
+    """What the bytes of a lossy picture consist of."""
+
+    streams: list[bytes]
+    beyond: bytes
+    alpha: bytes
+
+
+def lossy_joined(parts: LossyParts) -> bytes:
+    """The inverse of `lossy_parts`; where there is nothing beyond and no alpha, they take no bytes."""
+    return joined([*parts.streams, *filter(None, (parts.beyond, parts.alpha))])
+
+
+def lossy_parts(coded: Coded, decoder: Decoder, shape: tuple[int, int]) -> LossyParts:
+    """Streams, what is beyond the tables, alpha; `beyond` among the facts says that there is such a part."""
+    count = lossy.lanes_of(decoder.config.latents, *shape)
+    beyond, alpha = bool(coded.facts.get("beyond")), _has_alpha_part(coded.facts)
+    parts = parted(coded.data, count + beyond + alpha)
+    return LossyParts(parts[:count], parts[count] if beyond else b"", parts[-1] if alpha else b"")
+
+
+def _alpha(facts: dict[str, Any], part: bytes, planes: Pixels) -> Pixels:
+    if "alpha" in facts:
+        return np.full(planes.shape[:2], facts["alpha"], np.uint8)
+    return _alpha_decoded(part, planes.shape[0], planes.shape[1])
+
+
+def seen(facts: dict[str, Any], planes: Pixels, alpha_part: bytes) -> bytes:
+    """A picture as Pillow has it, of planes that show it laid over white."""
+    mode = facts["mode"]
+    if facts.get("grey") or COLORS[mode] == 1:
+        mean = planes.astype(np.int32).sum(2, keepdims=True) + planes.shape[2] // 2
+        planes = (mean // planes.shape[2]).astype(np.uint8)
+    colors = planes if planes.shape[2] == COLORS[mode] else planes.repeat(COLORS[mode], 2)
+    if mode not in ("LA", "RGBA"):
+        return colors.tobytes()
+    alpha = _alpha(facts, alpha_part, planes)
+    return np.concatenate([off_white(colors, alpha), alpha[..., None]], 2).tobytes()
+
+
+def over_white(colors: Pixels, alpha: Pixels) -> Pixels:
+    """A picture as it looks laid over white."""
+    share = alpha[..., None].astype(np.int32)
+    return ((colors * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
+
+
+def off_white(seen: Pixels, alpha: Pixels) -> Pixels:
+    """The colors that look so over white; white where nothing is seen."""
+    share = alpha[..., None].astype(np.int32)
+    colors = (255 * (seen.astype(np.int32) - 255 + share) + share // 2) // np.maximum(share, 1)
+    return np.where(share == 0, 255, np.clip(colors, 0, 255)).astype(np.uint8)
+
+
 def others(raster: Raster) -> dict[str, int]:
     """Bytes of the pixels as optimized PNG, WebP, and AVIF and JPEG XL without loss where this Pillow writes them."""
-    sizes = {"png": len(_as_png(raster)), "webp": len(_as_webp(raster, 6))}
+    sizes = {"png": len(_as_png(raster)), "webp": len(as_webp(raster, 6))}
     for name, form, options in (
         ("avif", "AVIF", {"quality": 100, "subsampling": "4:4:4", "speed": 8, "advanced": {"lossless": "1"}}),
         ("jxl", "JXL", {"lossless": True}),

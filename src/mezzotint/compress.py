@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mezzotint import archive, coding, packing
+from mezzotint import archive, coding, packing, tradeoff
 from mezzotint.archive import Contents, Entry, Stored, Writer
 from mezzotint.coding import Coded
 from mezzotint.data.folders import list_folder
 from mezzotint.errors import UserError
 from mezzotint.networks.causal import Causal
+from mezzotint.networks.hyperprior import Decoder
 from mezzotint.raster import Raster, ending, read_raster, save
+from mezzotint.tradeoff import Kept, Lossy
 
 GROUP = 1 << 22
 """Pixels of pictures that are read, coded, decoded again and written before the next ones are read."""
@@ -37,6 +39,10 @@ class Progress:
     """Bytes of the sampled pictures coded here (`archive`) and as `png`, `webp`, `avif` or `jxl` by this Pillow."""
     codings: dict[str, int]
     """How many pictures are coded in which way."""
+    worse: int = 0
+    """Pictures of which something was lost,"""
+    decibels: float = 0.0
+    """and the sum of their peak signal-to-noise ratios."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class Compressed:
 
 def compress(
     paths: Sequence[Path],
-    network: Causal,
+    model: Causal | Lossy,
     out: Path,
     *,
     inside: bool = True,
@@ -92,12 +98,13 @@ def compress(
 ) -> Compressed:
     """Write the pictures of files and folders into the archive `out`, whole or not at all.
 
+    `model` is a predictor, for all to come back exactly, or says how it may come back with some loss.
     `inside` puts a copy of the model into it; `verify` decodes each picture once and compares. Raises UserError where
     there is no picture, and RuntimeError where a picture would come back otherwise (then nothing is written).
     """
     named = sources(paths)
-    model = packing.packed(network)
-    network = packing.unpacked(model)
+    packed = packing.packed(model if isinstance(model, Causal) else model.network.decoder)
+    network = packing.unpacked(packed)
     profiles: list[bytes] = []
     lost: list[Lost] = []
     at = Progress(0, len(named), 0, 0, {}, {})
@@ -105,20 +112,33 @@ def compress(
     with Writer(out) as writer:
         for group in _read_in_groups(named, lost):
             rasters, files = [raster for _, raster, _ in group], [file for _, _, file in group]
-            coded = coding.encode(network, rasters, files)
+            kept = _encoded(model if isinstance(model, Lossy) else _exact(network), rasters, files)
             if verify:
-                _verify(network, [name for name, _, _ in group], rasters, coded)
-            for (name, raster, file), c in zip(group, coded, strict=True):
-                crc = zlib.crc32(file) if c.facts["coding"] == "file" else raster.crc
-                writer.add(name, coding.facts_of(raster, c, profiles), crc, c.data)
-                at = _further(at, raster, len(file), c, sample=(len(writer.entries) - 1) % every == 0)
+                _verify(network, [name for name, _, _ in group], kept)
+            for (name, raster, file), one in zip(group, kept, strict=True):
+                crc = zlib.crc32(file) if one.coded.facts["coding"] == "file" else one.raster.crc
+                writer.add(name, coding.facts_of(raster, one.coded, profiles), crc, one.coded.data)
+                sample = (len(writer.entries) - 1) % every == 0 and isinstance(model, Causal)
+                at = _further(at, raster, len(file), one, sample=sample)
             if show is not None:
                 show(at)
         if not writer.entries:
             reason = f": {lost[0].name}: {lost[0].reason}" if lost else ""
             raise UserError(f"there is no picture that could be compressed{reason}")
-        size = writer.write(packing.digest(model), model if inside else b"", profiles)
-    return Compressed(size, len(model) if inside else 0, at, tuple(lost))
+        size = writer.write(packing.digest(packed), packed if inside else b"", profiles)
+    return Compressed(size, len(packed) if inside else 0, at, tuple(lost))
+
+
+def _exact(network: Causal | Decoder) -> Causal:
+    assert isinstance(network, Causal)
+    return network
+
+
+def _encoded(model: Causal | Lossy, rasters: Sequence[Raster], files: Sequence[bytes]) -> list[Kept]:
+    if isinstance(model, Lossy):
+        return tradeoff.encode(model, rasters, files)
+    coded = coding.encode(model, rasters, files)
+    return [Kept(way, raster, math.inf) for way, raster in zip(coded, rasters, strict=True)]
 
 
 Read = tuple[str, Raster, bytes]
@@ -141,26 +161,30 @@ def _read_in_groups(named: Sequence[tuple[str, Path]], lost: list[Lost]) -> Iter
         yield group
 
 
-def _further(at: Progress, raster: Raster, file: int, coded: Coded, *, sample: bool) -> Progress:
-    way = coded.facts["coding"]
+def _further(at: Progress, raster: Raster, file: int, kept: Kept, *, sample: bool) -> Progress:
+    coded, way, lost = kept.coded, kept.coded.facts["coding"], math.isfinite(kept.psnr)
     codings = {**at.codings, way: at.codings.get(way, 0) + 1}
     sampled = at.sampled
     if sample and raster.mode in coding.COLORS and not raster.more:
         sizes = {"archive": len(coded.data), **coding.others(raster)}
         sampled = {key: sampled.get(key, 0) + size for key, size in sizes.items()}
-    return Progress(at.pictures + 1, at.of, at.source_bytes + file, at.coded_bytes + len(coded.data), sampled, codings)
+    return Progress(
+        *(at.pictures + 1, at.of, at.source_bytes + file, at.coded_bytes + len(coded.data), sampled, codings),
+        *(at.worse + lost, at.decibels + (kept.psnr if lost else 0)),
+    )
 
 
-def _verify(network: Causal, names: Sequence[str], rasters: Sequence[Raster], coded: Sequence[Coded]) -> None:
+def _verify(network: Causal | Decoder, names: Sequence[str], kept: Sequence[Kept]) -> None:
     """Decode everything once and compare; raises RuntimeError naming the first picture that differs."""
-    checked = [i for i, c in enumerate(coded) if c.facts["coding"] != "file"]
-    facts = [Coded(coding.facts_of(replace(rasters[i], profile=b""), coded[i], []), coded[i].data) for i in checked]
-    decoded = coding.decode(network, facts, [rasters[i].crc for i in checked])
-    for i, found in zip(checked, decoded, strict=True):
-        if not isinstance(found, Raster) or found.data != rasters[i].data:
-            raise RuntimeError(
-                f"{names[i]} would not come back as it is ({found if isinstance(found, str) else 'pixels'})"
-            )
+    checked = {name: one for name, one in zip(names, kept, strict=True) if one.coded.facts["coding"] != "file"}
+    facts = [
+        Coded(coding.facts_of(replace(one.raster, profile=b""), one.coded, []), one.coded.data)
+        for one in checked.values()
+    ]
+    decoded = coding.decode(network, facts, [one.raster.crc for one in checked.values()])
+    for (name, one), found in zip(checked.items(), decoded, strict=True):
+        if not isinstance(found, Raster) or found.data != one.raster.data:
+            raise RuntimeError(f"{name} would not come back as it is ({found if isinstance(found, str) else 'pixels'})")
 
 
 @dataclass(frozen=True)
@@ -171,7 +195,7 @@ class Decompressed:
     lost: tuple[Lost, ...]
 
 
-def decompress(path: Path, out: Path, network: Causal | None = None, names: Sequence[str] = ()) -> Decompressed:
+def decompress(path: Path, out: Path, network: Causal | Decoder | None = None, names: Sequence[str] = ()) -> Decompressed:
     """Write the pictures of an archive (or those named) into the folder `out`.
 
     `network` is needed where no copy of the model is inside. What is damaged is told in `lost`, all else is saved.
@@ -202,7 +226,7 @@ def decompress(path: Path, out: Path, network: Causal | None = None, names: Sequ
     return Decompressed(tuple(saved), tuple(lost))
 
 
-def _model(path: Path, contents: Contents, network: Causal | None) -> Causal | None:
+def _model(path: Path, contents: Contents, network: Causal | Decoder | None) -> Causal | Decoder | None:
     """The model inside, else the given one if it is the right one, else None."""
     inside = archive.model_of(path, contents)
     if inside is not None:
@@ -245,7 +269,7 @@ def _in_groups(stored: Sequence[Stored]) -> Iterator[list[Stored]]:
 Result = tuple[Entry, Raster | bytes]
 
 
-def _decoded(file: IO[bytes], group: Sequence[Stored], network: Causal | None) -> list[Result | str]:
+def _decoded(file: IO[bytes], group: Sequence[Stored], network: Causal | Decoder | None) -> list[Result | str]:
     """Of each entry its picture, or the bytes of its file, or why there is neither."""
     results: dict[int, Result | str] = {}
     coded: dict[int, Coded] = {}

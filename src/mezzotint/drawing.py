@@ -16,7 +16,7 @@ from mezzotint.data.loader import ordered, spread
 from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.scorecard import ScoreCard
-from mezzotint.types import Detects, DrawsPairs, Encodes, Generates, Images, Labels, Redraws
+from mezzotint.types import Compresses, Detects, DrawsPairs, Encodes, Generates, Images, Labels, Redraws
 
 CHUNK = 50
 """Pictures that are looked at in one pass."""
@@ -124,7 +124,8 @@ def grid_columns(method: Method) -> int:
 def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, pictures.Pixels]:
     """What shows best how good a method is: `reconstructions` under their pictures, the surest `mistakes`, `boxes`.
 
-    `redrawn` has pictures, what was given of them, and what was drawn from that.
+    `redrawn` has pictures, what was given of them, and what was drawn from that; `shrunk` has pictures above what comes
+    back of them from a high, a middle and a low quality.
     """
     sheets: dict[str, pictures.Pixels] = {}
     split = card.protocol["split"]
@@ -140,6 +141,11 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
             found = method.detect(images).cpu()
         shown = [boxed(p, rows, dataset.things) for p, rows in zip(pictures.to_uint8(images), found, strict=True)]
         sheets["boxes"] = pictures.grid(np.stack(shown), 6)
+    if isinstance(method, Compresses):
+        images, _ = next(ordered(dataset, split, 16, device_of(method)))
+        with using(method):
+            rows = torch.cat([images, *(method.shrunk(images, quality)[0] for quality in SHOWN_QUALITIES)])
+        sheets["shrunk"] = pictures.grid(pictures.to_uint8(rows), len(images))
     if isinstance(method, Redraws) and method.beside:
         images, labels = next(ordered(dataset, split, 16, device_of(method)))
         with using(method):
@@ -151,6 +157,8 @@ def telling_sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[st
     return {name: pictures.enlarged(sheet, 480) for name, sheet in sheets.items()}
 
 
+SHOWN_QUALITIES = (90, 50, 10)
+"""On a sheet of compressed pictures."""
 SHOWN = 18
 """Pictures on a sheet of found boxes."""
 SURE = 0.3

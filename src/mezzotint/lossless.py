@@ -252,7 +252,7 @@ def _by_batches(
     """What `work` makes of each tile; batches of tiles of like size, in as many threads as torch has."""
     tiles = [tile for i, pixels in enumerate(pictures) for tile in tiles_of(pixels.shape[0], pixels.shape[1], i)]
     tiles.sort(key=lambda tile: (tile.width + SLOPE * tile.height, tile.width, tile.picture))
-    with _single_threads() as threads, torch.no_grad():
+    with single_threads() as threads, torch.no_grad():
         layers = network.layers()
 
         def run(batch: list[Tile]) -> list[tuple[Tile, Result]]:
@@ -287,7 +287,7 @@ def _regrouped(done: Sequence[tuple[Tile, Result]], count: int) -> list[list[Res
 
 
 @contextmanager
-def _single_threads() -> Iterator[int]:
+def single_threads() -> Iterator[int]:
     """Torch with one thread each in as many threads of ours as it had: waves are too small to share one out."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -21,11 +21,13 @@ from mezzotint.metrics import detection, distortion, distribution, embedding, ra
 from mezzotint.metrics.classification import Classification
 from mezzotint.metrics.features import AS_THEY_ARE, Extractor, Spatial, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
+from mezzotint.ops import similarity
 from mezzotint.scorecard import MEASURES, ScoreCard
 from mezzotint.types import (
     Batch,
     Calibrates,
     Classifies,
+    Compresses,
     Denoises,
     Detects,
     DrawsInSteps,
@@ -53,6 +55,12 @@ many."""
 DENSITY_STEPS = 16
 WEIGHED, CODES = 500, 32
 """Pictures whose probability is estimated by importance weights, and codes drawn for each."""
+QUALITIES = (10, 50, 90)
+"""Of a codec, that are measured,"""
+SHRUNK = 500
+"""on so many pictures,"""
+GLANCE_SHRUNK = 200
+"""and at a glance at the middle one, on so many."""
 REDRAWN = 500
 """Pictures of which a part is given, for the rest to be drawn."""
 GLANCE, GLANCE_CLIPS = 1000, 50
@@ -163,6 +171,9 @@ def validation_score(method: Method, dataset: Dataset, known: Seen | None = None
             bound = [method.elbo(x, y, seed) for seed, (x, y) in enumerate(batches)]
             bits = rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions)
             return Glance("bits_per_dimension", bits.value, False, looked_at)
+        if isinstance(method, Compresses):
+            few = torch.cat([x for x, _ in batches])[:GLANCE_SHRUNK]
+            return Glance("rate_distortion", float(method.rate_distortion(few, 50).mean()), False, len(few))
         if isinstance(method, Denoises):
             errors = torch.cat([method.denoising_error(x, y, seed) for seed, (x, y) in enumerate(batches[:5])])
             return Glance("denoising_error", float(errors.mean()), False, len(errors))
@@ -246,6 +257,8 @@ def measure(
             _likelihood(method, dataset, split, seed, card)
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
+        if isinstance(method, Compresses):
+            _compression(method, dataset, split, card)
         if isinstance(method, WeighsCodes) and thorough:
             _importance(method, dataset, split, seed, card)
         if isinstance(method, Redraws) and method.beside:
@@ -451,6 +464,26 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
     for name, values in found.items():
         card.answers[name] = torch.cat(values)
         card.scores[name] = mean(card.answers[name])
+    card.protocol["quantization"] = QUANTIZATION
+
+
+def _compression(method: Compresses, dataset: Dataset, split: str, card: _Card) -> None:
+    """What pictures take at some qualities, and how near they come back."""
+    height, width = dataset.spec.height, dataset.spec.width
+    for quality in QUALITIES:
+        found: dict[str, list[Tensor]] = {"bits_per_pixel": [], "psnr": [], "ms_ssim": []}
+        for images, _ in ordered(dataset, split, CHUNK, device_of(method), SHRUNK):
+            again, bits = method.shrunk(images, quality)
+            found["bits_per_pixel"].append(bits / (height * width))
+            found["psnr"].append(distortion.psnr(again, images).cpu())
+            found["ms_ssim"].append(distortion.ms_ssim(again, images).cpu())
+        for name, values in found.items():
+            card.scores[f"{name}[{quality}]"] = mean(torch.cat(values))
+    count = min(SHRUNK, len(dataset.splits[split]))
+    card.protocol["compression"] = (
+        f"{count} pictures, by the coder's own tables, without names and model; in brackets the quality"
+    )
+    card.protocol["scales"] = similarity.scales_of(height, width)
     card.protocol["quantization"] = QUANTIZATION
 
 

@@ -26,6 +26,7 @@ from mezzotint.types import (
     Boxes,
     Classifies,
     Clips,
+    Compresses,
     DataSpec,
     Decodes,
     Detects,
@@ -96,6 +97,8 @@ class Model:
             found.append("dream")
         if isinstance(self.method, Edits):
             found.append("edit")
+        if isinstance(self.method, Compresses):
+            found.append("compress")
         return tuple(found)
 
     def generate(

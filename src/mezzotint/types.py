@@ -374,3 +374,16 @@ class Edits(Protocol):
     ) -> Float[Tensor, "shares c h w"]:
         """One picture for each of `shares`, from 0 (`first`) to 1 (`second`), their noises on an arc."""
         ...
+
+
+@runtime_checkable
+class Compresses(Protocol):
+    """Brings pictures into few bytes, at the cost of some of what they show."""
+
+    def shrunk(self, images: Images, quality: int) -> tuple[Images, Float[Tensor, " n"]]:
+        """Pictures as they come back from a quality of 1 … 100, and the bits of each, by the coder's own tables."""
+        ...
+
+    def rate_distortion(self, images: Images, quality: int) -> Float[Tensor, " n"]:
+        """What the training descends, of each picture at one quality: lower is better, 0 is perfect."""
+        ...

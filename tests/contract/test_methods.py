@@ -20,6 +20,7 @@ from mezzotint.training import optimizers
 from mezzotint.types import (
     Batch,
     Classifies,
+    Compresses,
     DataSpec,
     Embeds,
     Encodes,
@@ -42,6 +43,7 @@ FEW = ("method.drawing.steps=3",)
 """Drawing in steps is the same work again and again."""
 _SYMBOLS = ("method.network.width=16", "method.network.blocks=1", "method.prior.width=32", "method.prior.layers=1")
 LIGHT = {**dict.fromkeys(FLOWS, FEW), "vq": _SYMBOLS, "fsq": _SYMBOLS, "hvae": ("method.network.width=16",)}
+LIGHT["codec"] = ("method.network.analysis=16", "method.network.synthesis=16", "method.network.latents=8")
 """Smaller networks, or fewer steps, where the recipe's own would only take time."""
 ON_DIGITS = [name for name in catalog.RECIPES if name not in ("detector", "flow-color")]
 """A detector learns from boxes: tests/methods/test_detector.py holds it to the same; digits have no colors."""
@@ -69,6 +71,7 @@ VARIANTS = [(name, LIGHT.get(name, ())) for name in ON_DIGITS] + [
     ("flow", (*FEW, "method.network.kind=dit", "method.pairing=true", "method.drawing.guidance=2")),
     ("flow", (*FEW, "method.conditional=false", "method.predicts=picture", "method.min_snr=5")),
     ("ddpm", ("method.drawing.solver=ancestral", "method.drawing.schedule=ddpm", *FEW)),
+    ("codec", (*LIGHT["codec"], "method.target=ms-ssim", "method.crop=8")),
     ("convlstm-gan", ("method.game=hinge", "method.structure=1", "method.absolute=1", "method.sampling_until=0")),
 ]
 IDS = ["-".join([name, *(s.removeprefix("method.") for s in settings)]) for name, settings in VARIANTS]
@@ -131,7 +134,7 @@ def test_one_batch_is_denoised_by_heart(name: str, digits: Dataset, make_recipe:
     [
         *(("cnn", 0.35), ("cnn-classic", 0.1), ("convnext", 0.5), ("densenet", 0.5), ("vit", 0.7), ("vicreg", 0.7)),
         *(("vae", 0.75), ("vae-dense", 0.75), ("hvae", 0.75), ("vq", 0.75), ("fsq", 0.75), ("iwae", 0.75)),
-        *(("beta-vae", 0.8), ("lossless", 0.8)),
+        *(("beta-vae", 0.8), ("lossless", 0.8), ("codec", 0.5)),
     ],
 )
 def test_one_batch_is_learned_by_heart(name: str, factor: float, digits: Dataset, make_recipe: Any) -> None:
@@ -347,7 +350,7 @@ def test_outputs_have_the_promised_shape_type_and_range(
     method = trained(name, settings, make_recipe, train_in, tmp_path / "run").eval()
     batch = batch_of(digits, 6)
     assert batch.labels is not None or isinstance(method, Forecasts)
-    assert isinstance(method, (Embeds, Forecasts, Generates, HasLikelihood))
+    assert isinstance(method, (Compresses, Embeds, Forecasts, Generates, HasLikelihood))
     with torch.no_grad():
         if isinstance(method, Classifies):
             logits = method.classify(batch.images)
@@ -367,6 +370,11 @@ def test_outputs_have_the_promised_shape_type_and_range(
             latents = method.encode(batch.images, batch.labels)
             assert latents.shape == (6, getattr(method, "latent", 0) or method.config.latent)
             _check_pictures(method.decode(latents, batch.labels), 6, digits.spec)
+        if isinstance(method, Compresses):
+            again, bits = method.shrunk(batch.images, 70)
+            _check_pictures(again, 6, digits.spec)
+            assert bits.shape == (6,)
+            assert bool((bits > 0).all())
         if isinstance(method, HasLikelihood):
             bound = method.elbo(batch.images, batch.labels, 3)
             assert bound.shape == (6,)
@@ -428,6 +436,8 @@ def _output(method: Method, digits: Dataset) -> np.ndarray:
             return method.features(batch_of(digits, 9).images).numpy()
         if isinstance(method, Forecasts):
             return method.forecast(batch_of(digits, 9).images, 3).numpy()
+        if isinstance(method, Compresses):
+            return method.shrunk(batch_of(digits, 9).images, 50)[0].numpy()
         if not isinstance(method, Generates) and isinstance(method, HasLikelihood):
             return method.elbo(batch_of(digits, 9).images, None, 0).numpy()
     return drawing.draw(method, range(9)).numpy()

@@ -1,4 +1,4 @@
-"""Verbs that compress pictures without loss: compress, decompress, inspect."""
+"""Verbs that compress pictures, without loss or with some: compress, decompress, inspect."""
 
 import json
 from collections import Counter
@@ -12,6 +12,8 @@ from mezzotint.errors import UserError
 if TYPE_CHECKING:
     from mezzotint.compress import Lost, Progress
     from mezzotint.networks.causal import Causal
+    from mezzotint.networks.hyperprior import Decoder
+    from mezzotint.tradeoff import Lossy
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
@@ -22,19 +24,22 @@ def compress(
     *,
     model: Path,
     out: Path = Path("pictures.mez"),
+    quality: int | None = None,
     verify: bool = True,
     inside: bool = True,
 ) -> None:
-    """Put PICTURES into one archive: predicted by a model, or as PNG or WebP; exact to the last bit.
+    """Put PICTURES into one archive: exact to the last bit by a lossless model, smaller by a codec.
 
     Parameters
     ----------
     pictures:
         Folders and picture files.
     model:
-        The run of a lossless recipe, trained on pictures of this kind.
+        The run of a recipe `lossless` or `codec`, trained on pictures of this kind.
     out:
         The archive to write.
+    quality:
+        For a codec: from 1, few bytes, to 100, little loss; 50 where it is not given.
     verify:
         Decode each picture once and compare it before anything is written.
     inside:
@@ -44,12 +49,15 @@ def compress(
 
     if not out.resolve().parent.is_dir():
         raise UserError(f"there is no folder {out.resolve().parent} to write into")
-    network = _network(model)
-    done = work.compress(pictures, network, out.resolve(), inside=inside, verify=verify, show=_show)
+    way = _way(model, quality)
+    done = work.compress(pictures, way, out.resolve(), inside=inside, verify=verify, show=_show)
     _tell(done.lost, "is left out")
     ways = ", ".join(f"{count} {way}" for way, count in sorted(done.progress.codings.items()))
     model_part = f", of which the model {done.model_bytes:,}" if done.model_bytes else ", the model not inside"
     print(f"{done.progress.pictures} pictures ({ways}) in {out}: {done.size:,} bytes{model_part}")
+    if done.progress.worse:
+        mean = done.progress.decibels / done.progress.worse
+        print(f"{done.progress.worse} of them with some loss, {mean:.2f} dB PSNR in the mean; the others are exact")
 
 
 def decompress(
@@ -73,7 +81,7 @@ def decompress(
     out = archive.with_suffix("") if out is None else out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: name a new one with --out")
-    done = work.decompress(archive, out, _network(model) if model else None, names)
+    done = work.decompress(archive, out, _decoder(model) if model else None, names)
     print(f"{len(done.saved)} pictures in {out}")
     if done.lost:
         _tell(done.lost, "is lost")
@@ -112,17 +120,34 @@ def _line(said: dict[str, Any]) -> str:
     return f"{said['name']}  {shape} {said.get('mode')}  {said['bytes']:,} bytes, {said.get('coding')}"
 
 
-def _network(run: Path) -> "Causal":
+def _way(run: Path, quality: int | None) -> "Causal | Lossy":
+    """How a run compresses; raises UserError for a run that cannot, and for a quality that is none."""
+    from mezzotint.methods.compressor import Compressor
     from mezzotint.methods.predictor import Predictor
     from mezzotint.model import load
+    from mezzotint.networks.grid import fixed
+    from mezzotint.tradeoff import Lossy
 
     model = load(run)
+    if isinstance(model.method, Compressor):
+        if quality is not None and not 1 <= quality <= 100:
+            raise UserError(f"a quality lies between 1 and 100, not at {quality}")
+        return Lossy(fixed(model.method.network), quality or 50, model.method.config.target)
     if not isinstance(model.method, Predictor):
         raise UserError(
             f"{run} is a {model.recipe.name} model, which cannot compress: "
             "train one with `mezzotint train lossless FOLDER`"
         )
+    if quality is not None:
+        raise UserError(f"{run} compresses without loss: leave --quality out, or train `codec`")
     return model.method.network
+
+
+def _decoder(run: Path) -> "Causal | Decoder":
+    from mezzotint.tradeoff import Lossy
+
+    way = _way(run, None)
+    return way.network.decoder if isinstance(way, Lossy) else way
 
 
 def _show(at: "Progress") -> None:

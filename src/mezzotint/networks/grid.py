@@ -7,13 +7,16 @@ heard. All else is done number by number, where IEEE 754 leaves no choice. The s
 gradients straight through (Bengio et al. 2013).
 """
 
+import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from mezzotint.networks.parts import convolved
 
 UNIT = 64
 """Activations are multiples of 1/64, and one level of a pixel is 1/64."""
@@ -86,3 +89,115 @@ class GridLinear(nn.Module):
         coarse = (unit[:, 0] * UNIT).clamp(max=BIAS_UNIT)
         weight = on_grid(self.weight.clamp(-127 / unit, 127 / unit), unit)
         return Affine(weight, on_grid(self.bias.clamp(-BIAS_CEILING, BIAS_CEILING), coarse))
+
+
+class _Clipped(torch.autograd.Function):
+    """`activation` of maps: the same numbers and gradients with fewer passes over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.mul(UNIT).round_().clamp_(0, UNIT * CEILING).div_(UNIT)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x,) = ctx.saved_tensors
+        return gradient * ((x >= 0) & (x <= CEILING))
+
+
+def clipped(x: Tensor) -> Tensor:
+    """Clipped to [0, 255/64] and rounded to 1/64, as `activation` does."""
+    done = _Clipped.apply(x)
+    assert isinstance(done, Tensor)
+    return done
+
+
+class _Bounded(torch.autograd.Function):
+    """Clipping from which gradients find back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.ends = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x,), (low, high) = ctx.saved_tensors, ctx.ends
+        stuck = ((x < low) & (gradient > 0)) | ((x > high) & (gradient < 0))
+        return gradient.masked_fill(stuck, 0), None, None
+
+
+def bounded(x: Tensor, low: float, high: float) -> Tensor:
+    """Clipped to [low, high]; what lies outside has the slopes of the identity that lead back inside."""
+    done = _Bounded.apply(x, low, high)
+    assert isinstance(done, Tensor)
+    return done
+
+
+HELD = 1 << 24
+"""Whole numbers up to which float32 holds all of them."""
+
+
+class GridConv(GridLinear):
+    """A square convolution, padded by zeros so that stride 1 keeps the sides; its filters are rows of a matrix.
+
+    In training it is as fast, and as inexact, as convolutions are. In evaluation its sums are exact, in float32 where
+    they are known to fit and else in float64.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        gain: float = 2.0,
+        activations: bool = True,
+        precise: bool = False,
+    ) -> None:
+        """Inputs are `activations`, or else any multiples of 1/1024 up to 64; what is `precise` trains in float32."""
+        super().__init__(inputs * kernel**2, outputs, gain)
+        self.inputs, self.kernel, self.stride = inputs, kernel, stride
+        self.activations, self.precise = activations, precise or not activations
+        self.fixed: tuple[Affine, bool] | None = None
+        """Of a network that does not learn any more (`fixed`): what `_ready` gives."""
+
+    def forward(self, x: Float[Tensor, "n inputs h w"]) -> Float[Tensor, "n outputs rows columns"]:
+        """N c h w to n c' ⌈h / stride⌉ ⌈w / stride⌉."""
+        if self.training:
+            settled = self.settled()
+            filters = settled.weight.view(-1, self.inputs, self.kernel, self.kernel)
+            with torch.autocast(x.device.type, enabled=torch.is_autocast_enabled(x.device.type) and not self.precise):
+                x = x.to(filters.dtype) if self.precise else x
+                return convolved(x, filters, settled.bias, self.stride, self.kernel // 2)
+        settled, narrow = self.fixed or self._ready()
+        with torch.autocast(x.device.type, enabled=False):
+            wide = x.dtype if narrow else torch.float64
+            sums = (settled.weight.to(wide) @ self._columns(x.to(wide))).to(x.dtype) + settled.bias[:, None]
+        return sums.view(len(x), -1, *((side - 1) // self.stride + 1 for side in x.shape[2:]))
+
+    def _columns(self, x: Tensor) -> Tensor:
+        """What each position sees, n × inputs·kernel² × positions."""
+        if self.kernel == self.stride == 1:
+            return x.flatten(2)
+        return F.unfold(x, self.kernel, padding=self.kernel // 2, stride=self.stride)
+
+    def _ready(self) -> tuple[Affine, bool]:
+        """Weights and biases on their grids, and whether float32 holds each sum that they can make."""
+        settled = self.settled()
+        largest = (settled.weight.detach().abs() * power_of_two(self.exponents())).sum(1).amax()
+        return settled, self.activations and float(largest) * UNIT * CEILING < HELD
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def fixed(network: Network) -> Network:
+    """A copy on the CPU that does not learn: its weights are put onto their grids once rather than at each use."""
+    own = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    for module in own.modules():
+        if isinstance(module, GridConv):
+            module.fixed = module._ready()
+    return own

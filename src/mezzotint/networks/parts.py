@@ -57,19 +57,25 @@ def _type_on_cpu(x: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype("cpu")
 
 
+def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, padding: int = 0) -> Tensor:
+    """A convolution with square kernels, by faster ones where a CPU trains in bfloat16."""
+    low = _type_on_cpu(x)
+    if low is None:
+        return F.conv2d(x, weight, bias, stride, padding)
+    g = Geometry(weight.shape[2], stride, padding, x.shape[2], x.shape[3])
+    with torch.autocast("cpu", enabled=False):
+        return Gather.apply(x.to(low), weight.to(low), None if bias is None else bias.to(low), g)  # pyright: ignore[reportReturnType]
+
+
 class Conv2d(nn.Conv2d):
     """torch's, by faster kernels where a CPU trains in bfloat16 (square kernels, one stride, one padding)."""
 
     def forward(self, input: Tensor) -> Tensor:
         """N c h w to n c' h' w'."""
-        low = _type_on_cpu(input)
-        if low is None:
+        if _type_on_cpu(input) is None:
             return super().forward(input)
         assert isinstance(self.padding, tuple)
-        g = Geometry(self.kernel_size[0], self.stride[0], self.padding[0], input.shape[2], input.shape[3])
-        bias = None if self.bias is None else self.bias.to(low)
-        with torch.autocast("cpu", enabled=False):
-            return Gather.apply(input.to(low), self.weight.to(low), bias, g)  # pyright: ignore[reportReturnType]
+        return convolved(input, self.weight, self.bias, self.stride[0], self.padding[0])
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):

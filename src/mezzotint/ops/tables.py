@@ -120,3 +120,48 @@ def _inverse_scales() -> Small:
             [int((steps / Decimal(2) ** (Decimal(i) / SCALE_PARTS)).to_integral_value()) for i in range(low, high + 1)],
             np.int32,
         )
+
+
+LEVELS = 256
+"""Values that a table tells apart."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Distributions of which many numbers share one: intervals and their inverse, looked up."""
+
+    cumulated: Integers
+    """rows × 257: what all values below v have together, from 0 to 2^16."""
+    value: NDArray[np.uint8]
+    """rows × 2^16: whose interval a slot lies in."""
+
+    @classmethod
+    def of(cls, mixed: Mixture) -> "Rows":
+        """A row for each of the mixture's numbers."""
+        count = mixed.mean.shape[1]
+        every = Mixture(*(np.repeat(part, LEVELS + 1, 1) for part in (mixed.mean, mixed.inverse, mixed.weight)))
+        cumulated = _below(every, np.tile(np.arange(LEVELS + 1), count)).reshape(count, LEVELS + 1).astype(np.int64)
+        levels = np.arange(LEVELS, dtype=np.uint8)
+        return cls(cumulated, np.stack([levels.repeat(f) for f in np.diff(cumulated)]))
+
+    def joined(self, others: "Rows") -> "Rows":
+        """These rows, then the others."""
+        return Rows(np.concatenate([self.cumulated, others.cumulated]), np.concatenate([self.value, others.value]))
+
+    def interval(self, rows: Integers, values: Integers) -> tuple[Integers, Integers]:
+        """Low end and frequency of each value in its row."""
+        low = self.cumulated[rows, values]
+        return low, self.cumulated[rows, values + 1] - low
+
+    def find(self, rows: Integers, slots: Integers) -> tuple[Integers, Integers, Integers]:
+        """Value, low end and frequency of the interval that each slot of [0, 2^16) lies in."""
+        values = self.value[rows, slots].astype(np.int64)
+        return values, *self.interval(rows, values)
+
+
+@cache
+def powers(parts: int, first: int, last: int) -> NDArray[np.float32]:
+    """2^(i / parts) for i = first … last, rounded from decimals, so that they are the same numbers everywhere."""
+    with localcontext() as context:
+        context.prec = 30
+        return np.array([float(Decimal(2) ** (Decimal(i) / parts)) for i in range(first, last + 1)], np.float32)

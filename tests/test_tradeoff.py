@@ -1,0 +1,264 @@
+"""Pictures that come back with some loss: of which kind, by which way, and from a file."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mezzotint import archive, coding, compress, packing, tradeoff
+from mezzotint import raster as raster_of
+from mezzotint.errors import UserError
+from mezzotint.metrics import distortion
+from mezzotint.networks.grid import fixed
+from mezzotint.networks.hyperprior import Decoder, HyperpriorConfig
+from mezzotint.raster import Raster
+from mezzotint.tradeoff import Kept, Lossy
+from mezzotint.types import DataSpec
+
+CONFIG = HyperpriorConfig(analysis=16, synthesis=12, latents=8, hyper=8, hyper_latents=4)
+MODES = ("L", "LA", "RGB", "RGBA")
+
+
+def way(channels: int = 3, quality: int = 60, target: str = "mse") -> Lossy:
+    torch.manual_seed(0)
+    return Lossy(fixed(CONFIG.build(DataSpec(channels, 8, 8))), quality, target)
+
+
+def drawn(mode: str, width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    wave = 128 + 60 * np.sin(x / 5 + seed) + 50 * np.cos(y / 7)
+    rgb = np.stack([wave, 255 - wave, wave / 2 + 60], 2) + generator.normal(0, 9, (height, width, 3))
+    alpha = np.clip(2 * (20 - np.hypot(x - width / 2, y - height / 2)), 0, 16) * 15.9
+    return Image.fromarray(np.dstack([rgb, alpha]).clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def raster(image: Image.Image) -> Raster:
+    return raster_of._raster(image)
+
+
+def as_raster(image: Image.Image) -> Raster:
+    made = raster(image)
+    return Raster(made.mode, made.width, made.height, made.data, made.meaning)
+
+
+def decoded(kept: list[Kept], decoder: Decoder) -> None:
+    """What an archive gives back is what was promised."""
+    coded = [coding.Coded(coding.facts_of(k.raster, k.coded, []), k.coded.data) for k in kept]
+    coded = [coding.Coded(json.loads(json.dumps(c.facts)), c.data) for c in coded]
+    for one, found in zip(kept, coding.decode(decoder, coded, [k.raster.crc for k in kept]), strict=True):
+        assert isinstance(found, Raster), found
+        assert found.data == one.raster.data
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("target", ["mse", "ms-ssim"])
+def test_every_mode_comes_back_as_promised(channels: int, target: str) -> None:
+    rasters = [as_raster(drawn(mode, seed=i)) for i, mode in enumerate((*MODES, "1", "P", "CMYK", "I;16"[:1]))]
+    model = way(channels, target=target)
+    kept = tradeoff.encode(model, rasters, [b"x" * 10**6] * len(rasters))
+    decoded(kept, model.network.decoder)
+    for before, one in zip(rasters, kept, strict=True):
+        assert (one.raster.mode, one.raster.width, one.raster.height) == (before.mode, before.width, before.height)
+        if before.mode not in MODES:
+            assert one.raster.data == before.data
+            assert one.psnr == np.inf
+
+
+def by_codec(model: Lossy, pictures: list[Raster], monkeypatch: pytest.MonkeyPatch) -> list[Kept]:
+    """Where no other way is tried."""
+    monkeypatch.setattr(tradeoff, "_nearest", lambda raster, ours, file, target: ours)
+    return tradeoff.encode(model, pictures, [b""] * len(pictures))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_codec_takes_every_mode(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = way()
+    for size in ((40, 30), (1, 1), (9, 70)):
+        (kept,) = by_codec(model, [as_raster(drawn(mode, *size))], monkeypatch)
+        assert kept.coded.facts["coding"] == "lossy"
+        decoded([kept], model.network.decoder)
+
+
+def test_alpha_is_exact_and_what_nobody_sees_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.asarray(drawn("RGBA")).copy()
+    wild = picture.copy()
+    wild[wild[..., 3] == 0, :3] = np.random.default_rng(0).integers(0, 256, ((wild[..., 3] == 0).sum(), 3))
+    one, other = by_codec(way(), [as_raster(Image.fromarray(p)) for p in (picture, wild)], monkeypatch)
+    assert one.coded.data == other.coded.data
+    back = np.asarray(one.raster.image)
+    assert np.array_equal(back[..., 3], picture[..., 3])
+    assert (back[back[..., 3] == 0, :3] == 255).all()
+
+
+def test_laid_over_any_color_a_picture_is_as_near_as_over_white() -> None:
+    """Colors are taken off the white again; what is left is rounding."""
+    picture = np.asarray(drawn("RGBA"))
+    colors, alpha = picture[..., :3], picture[..., 3]
+    again = coding.off_white(coding.over_white(colors, alpha), alpha)
+    for ground in (0, 90, 255):
+        a, b = (c * (alpha[..., None] / 255) + ground * (1 - alpha[..., None] / 255) for c in (colors, again))
+        assert np.abs(a - b).max() <= 1.01
+    assert np.array_equal(again[alpha == 255], colors[alpha == 255])
+
+
+def test_what_the_codec_is_bad_at_is_kept_otherwise() -> None:
+    """A fresh network is bad at everything: the file formats are nearer in no more bytes."""
+    model = way()
+    pictures = [as_raster(drawn(mode, 64, 64, i)) for i, mode in enumerate(MODES)]
+    with pytest.MonkeyPatch.context() as patch:
+        ours = by_codec(model, pictures, patch)
+    kept = tradeoff.encode(model, pictures, [b"x" * 10**6] * len(pictures))
+    for mine, best in zip(ours, kept, strict=True):
+        assert len(best.coded.data) <= len(mine.coded.data)
+        assert best.psnr >= mine.psnr
+    assert any(best.coded.facts["coding"] in ("webp", "jpeg") for best in kept)
+    decoded(kept, model.network.decoder)
+
+
+def test_webp_of_at_most_so_many_bytes_is_the_best_there_is() -> None:
+    picture = as_raster(drawn("RGB", 64, 64))
+    sizes = []
+    for quality in range(101):
+        buffer = io.BytesIO()
+        picture.image.save(buffer, "WEBP", quality=quality, method=4)
+        sizes.append(buffer.tell())
+    limit = sizes[60]
+    found = tradeoff._at_most(picture, "webp", limit)
+    assert found is not None
+    assert limit - 40 <= len(found) <= limit
+    assert tradeoff._at_most(picture, "webp", 30) is None
+    assert tradeoff._at_most(picture, "webp", sizes[0]) is not None
+
+
+def test_flat_pictures_and_small_files_stay_exact() -> None:
+    flat = as_raster(Image.new("RGB", (200, 150), (7, 9, 200)))
+    buffer = io.BytesIO()
+    drawn("RGB", 64, 64).save(buffer, "JPEG", quality=5)
+    with Image.open(buffer) as image:
+        image.load()
+        photo = raster(image)
+    kept = tradeoff.encode(way(quality=100), [flat, photo], [b"x" * 10**6, buffer.getvalue()])
+    assert kept[0].raster.data == flat.data
+    assert kept[0].psnr == np.inf
+    assert kept[1].coded.facts == {"coding": "file"}
+
+
+def test_nearness_is_of_the_pictures_as_they_look() -> None:
+    picture = as_raster(drawn("RGBA"))
+    (kept,) = tradeoff.encode(way(), [picture], [b"x" * 10**6])
+    white = Image.new("RGBA", (40, 30), "white")
+    a, b = (
+        torch.from_numpy(np.array(Image.alpha_composite(white, r.image).convert("RGB"))).permute(2, 0, 1)[None] / 127.5 - 1
+        for r in (picture, kept.raster)
+    )
+    assert kept.psnr == pytest.approx(float(distortion.psnr(a, b)), abs=0.1)
+
+
+# The model and the file.
+
+
+def test_a_model_is_packed_to_what_it_was() -> None:
+    decoder = way().network.decoder
+    packed = packing.packed(decoder)
+    back = packing.unpacked(packed)
+    assert isinstance(back, Decoder)
+    assert packing.packed(back) == packed
+    assert packing.packed(fixed(back)) == packed
+    quality = torch.tensor([42])
+    hyper = torch.randint(-9, 9, (1, 4, 2, 3)).float()
+    for a, b in zip(vars(decoder.told(hyper, quality)).values(), vars(back.told(hyper, quality)).values(), strict=True):
+        assert torch.equal(a, b)
+    latents = torch.randint(-40, 40, (1, 8, 5, 4)).float()
+    assert torch.equal(decoder.pixels(latents, quality), back.pixels(latents, quality))
+    for a, b in zip(vars(decoder.prior_at(quality)).values(), vars(back.prior_at(quality)).values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_heads_that_lie_are_refused() -> None:
+    packed = packing.packed(way().network.decoder)
+    length = int.from_bytes(packed[:2], "little")
+    head = json.loads(packed[6 : 6 + length])
+    for lie in ({"latents": 512}, {"latents": "x"}, {"kind": "other"}, {"channels": 2}, {"blocks": 8}, {"synthesis": 512}):
+        text = json.dumps({**head, **lie}, sort_keys=True).encode()
+        with pytest.raises(ValueError, match="not a packed network"):
+            packing.unpacked(len(text).to_bytes(2, "little") + packed[2:6] + text + packed[6 + length :])
+    for cut in range(0, len(packed), 97):
+        with pytest.raises(ValueError, match="not a packed network"):
+            packing.unpacked(packed[:cut])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for i, mode in enumerate(MODES):
+        drawn(mode, 40 + i, 33, i).save(tmp_path / "in" / f"{mode}.png")
+    drawn("RGB", 70, 50, 9).save(tmp_path / "in" / "photo.jpg", quality=95)
+    return tmp_path / "in"
+
+
+def test_a_folder_goes_there_and_back(folder: Path, tmp_path: Path) -> None:
+    model = way(quality=80)
+    done = compress.compress([folder], model, tmp_path / "a.mez")
+    assert done.size == (tmp_path / "a.mez").stat().st_size
+    assert done.model_bytes == len(packing.packed(model.network.decoder))
+    assert done.progress.worse == sum(done.progress.codings.get(k, 0) for k in ("lossy", "webp", "jpeg"))
+    back = compress.decompress(tmp_path / "a.mez", tmp_path / "out")
+    assert not back.lost
+    assert len(back.saved) == 5
+    compress.compress([folder], model, tmp_path / "b.mez")
+    assert (tmp_path / "a.mez").read_bytes() == (tmp_path / "b.mez").read_bytes()
+
+
+def test_another_model_is_refused_and_the_right_one_is_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = way()
+    monkeypatch.setattr(tradeoff, "_nearest", lambda raster, ours, file, target: ours)
+    compress.compress([folder], model, tmp_path / "a.mez", inside=False)
+    assert not compress.decompress(tmp_path / "a.mez", tmp_path / "out", model.network.decoder).lost
+    without = compress.decompress(tmp_path / "a.mez", tmp_path / "none")
+    assert {lost.reason for lost in without.lost} == {"the model that it was compressed with is missing or damaged"}
+    other = CONFIG.build(DataSpec(3, 8, 8)).decoder
+    with pytest.raises(UserError, match="was compressed with another model"):
+        compress.decompress(tmp_path / "a.mez", tmp_path / "other", fixed(other))
+
+
+def test_damage_costs_its_picture_alone(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tradeoff, "_nearest", lambda raster, ours, file, target: ours)
+    compress.compress([folder], way(), tmp_path / "a.mez")
+    raw = (tmp_path / "a.mez").read_bytes()
+    stored = archive.read(tmp_path / "a.mez").stored
+    for i, one in enumerate(stored):
+        broken = bytearray(raw)
+        broken[one.offset + one.entry.length // 2] ^= 16
+        (tmp_path / "b.mez").write_bytes(broken)
+        done = compress.decompress(tmp_path / "b.mez", tmp_path / f"out{i}")
+        assert [lost.name for lost in done.lost] == [one.entry.name]
+        assert len(done.saved) == len(stored) - 1
+
+
+def test_facts_that_lie_are_told() -> None:
+    model = way()
+    good = {"coding": "lossy", "mode": "RGB", "size": [9, 9], "quality": 50}
+    for lie in ({"quality": 0}, {"quality": "x"}, {"quality": None}, {"size": [10**6, 10**6]}, {"mode": "P"}, {"mode": 3}):
+        facts = {k: v for k, v in {**good, **lie}.items() if v is not None}
+        (found,) = coding.decode(model.network.decoder, [coding.Coded(facts, b"\x05\x07\x01\x02")], [0])
+        assert isinstance(found, str), lie
+
+
+def test_verifying_finds_a_codec_that_errs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = coding.seen
+    monkeypatch.setattr(tradeoff.coding, "seen", lambda *given: right(*given)[::-1])
+    monkeypatch.setattr(tradeoff, "_nearest", lambda raster, ours, file, target: ours)
+    calls = iter(range(100))
+    monkeypatch.setattr(
+        tradeoff.coding, "seen", lambda *given: right(*given) if next(calls) % 10 < 5 else right(*given)[::-1]
+    )
+    with pytest.raises(RuntimeError, match="would not come back"):
+        compress.compress([folder], way(), tmp_path / "a.mez")
+    assert not list(tmp_path.glob("*.mez"))
