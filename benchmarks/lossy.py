@@ -4,8 +4,8 @@ python benchmarks/lossy.py RUN DATA --out benchmarks/results/lossy-NAME.json
 
 DATA is a named set or a folder (its test split) or, with --all, pictures of which the model has seen none. Rates are
 those of the pictures' own bytes: ours are streams with the lengths of their parts, the others' whole files, whose
-headers count as they do on disk. The model's bytes are told apart, with the number of pictures from which on it has paid
-for itself. `python benchmarks/lossy.py --make DATA --out FOLDER` cuts emoji or photographs into pictures to train on.
+headers count as they do on disk. The model's bytes are told apart, with how many times these pictures pay for it.
+`python benchmarks/lossy.py --make DATA --out FOLDER` cuts emoji or photographs into pictures to train on.
 """
 
 import argparse
@@ -98,7 +98,9 @@ def compared(own: list[dict], other: list[dict], pixels: int, model: int) -> dic
     found: dict[str, Any] = {}
     for measure in ("psnr", "ms_ssim"):
         # Decibels of similarity, in which curves are less bent.
-        scale: Callable[[float], float] = (lambda x: x) if measure == "psnr" else (lambda x: -10 * np.log10(1 - min(x, 1 - 1e-6)))
+        scale: Callable[[float], float] = (
+            (lambda x: x) if measure == "psnr" else (lambda x: -10 * np.log10(1 - min(x, 1 - 1e-6)))
+        )
         a, b = ([(p["bits_per_pixel"], scale(p[measure])) for p in points] for points in (other, own))
         found[f"bd_rate_{measure}"] = bd_rate(a, b)
         found[f"bd_rate_{measure}_cubic"] = bd_rate(a, b, "cubic")
@@ -188,10 +190,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "model": packing.digest(packed)[:16],
         "compress_megapixels_per_second": speed,
         "points": found,
-        "against": {other: compared(points, curve, pixels, len(packed)) for other, curve in found.items() if other != "mezzotint"},
+        "against": {
+            other: compared(points, curve, pixels, len(packed))
+            for other, curve in found.items()
+            if other != "mezzotint"
+        },
     }
     asked.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({k: {m: v for m, v in found.items() if m.startswith("bd")} for k, found in result["against"].items()}))
+    print(
+        json.dumps(
+            {k: {m: v for m, v in found.items() if m.startswith("bd")} for k, found in result["against"].items()}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -132,13 +132,13 @@ def test_webp_of_at_most_so_many_bytes_is_the_best_there_is() -> None:
     assert found is not None
     assert limit - 40 <= len(found) <= limit
     assert tradeoff._at_most(picture, "webp", 30) is None
-    assert tradeoff._at_most(picture, "webp", sizes[0]) is not None
+    assert tradeoff._at_most(picture, "webp", sizes[1]) is not None
 
 
 def test_flat_pictures_and_small_files_stay_exact() -> None:
     flat = as_raster(Image.new("RGB", (200, 150), (7, 9, 200)))
     buffer = io.BytesIO()
-    drawn("RGB", 64, 64).save(buffer, "JPEG", quality=5)
+    drawn("RGB", 240, 200).save(buffer, "JPEG", quality=5)
     with Image.open(buffer) as image:
         image.load()
         photo = raster(image)
@@ -153,7 +153,8 @@ def test_nearness_is_of_the_pictures_as_they_look() -> None:
     (kept,) = tradeoff.encode(way(), [picture], [b"x" * 10**6])
     white = Image.new("RGBA", (40, 30), "white")
     a, b = (
-        torch.from_numpy(np.array(Image.alpha_composite(white, r.image).convert("RGB"))).permute(2, 0, 1)[None] / 127.5 - 1
+        torch.from_numpy(np.array(Image.alpha_composite(white, r.image).convert("RGB"))).permute(2, 0, 1)[None] / 127.5
+        - 1
         for r in (picture, kept.raster)
     )
     assert kept.psnr == pytest.approx(float(distortion.psnr(a, b)), abs=0.1)
@@ -183,7 +184,14 @@ def test_heads_that_lie_are_refused() -> None:
     packed = packing.packed(way().network.decoder)
     length = int.from_bytes(packed[:2], "little")
     head = json.loads(packed[6 : 6 + length])
-    for lie in ({"latents": 512}, {"latents": "x"}, {"kind": "other"}, {"channels": 2}, {"blocks": 8}, {"synthesis": 512}):
+    for lie in (
+        {"latents": 512},
+        {"latents": "x"},
+        {"kind": "other"},
+        {"channels": 2},
+        {"blocks": 8},
+        {"synthesis": 512},
+    ):
         text = json.dumps({**head, **lie}, sort_keys=True).encode()
         with pytest.raises(ValueError, match="not a packed network"):
             packing.unpacked(len(text).to_bytes(2, "little") + packed[2:6] + text + packed[6 + length :])
@@ -245,7 +253,14 @@ def test_damage_costs_its_picture_alone(folder: Path, tmp_path: Path, monkeypatc
 def test_facts_that_lie_are_told() -> None:
     model = way()
     good = {"coding": "lossy", "mode": "RGB", "size": [9, 9], "quality": 50}
-    for lie in ({"quality": 0}, {"quality": "x"}, {"quality": None}, {"size": [10**6, 10**6]}, {"mode": "P"}, {"mode": 3}):
+    for lie in (
+        {"quality": 0},
+        {"quality": "x"},
+        {"quality": None},
+        {"size": [10**6, 10**6]},
+        {"mode": "P"},
+        {"mode": 3},
+    ):
         facts = {k: v for k, v in {**good, **lie}.items() if v is not None}
         (found,) = coding.decode(model.network.decoder, [coding.Coded(facts, b"\x05\x07\x01\x02")], [0])
         assert isinstance(found, str), lie

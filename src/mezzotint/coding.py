@@ -135,6 +135,7 @@ def _as_png(raster: Raster) -> bytes:
 
 
 def as_webp(raster: Raster, method: int) -> bytes:
+    """The pixels as WebP without loss, by a method from 0 (quick) to 6."""
     return _webp(raster.image.convert("RGBA" if raster.mode in ("LA", "RGBA") else "RGB"), method)
 
 
@@ -192,6 +193,7 @@ def encode(network: Causal, rasters: Sequence[Raster], files: Sequence[bytes]) -
 
 
 def smallest(raster: Raster, predicted: Coded | None, file: bytes) -> Coded:
+    """The smallest way without loss, of which the prediction may be one."""
     whole = Coded({"coding": "file"}, file)
     if raster.more:
         return whole

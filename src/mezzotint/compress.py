@@ -195,7 +195,9 @@ class Decompressed:
     lost: tuple[Lost, ...]
 
 
-def decompress(path: Path, out: Path, network: Causal | Decoder | None = None, names: Sequence[str] = ()) -> Decompressed:
+def decompress(
+    path: Path, out: Path, network: Causal | Decoder | None = None, names: Sequence[str] = ()
+) -> Decompressed:
     """Write the pictures of an archive (or those named) into the folder `out`.
 
     `network` is needed where no copy of the model is inside. What is damaged is told in `lost`, all else is saved.

@@ -1,9 +1,9 @@
 """Pictures to fewer bytes than they take exactly, by a network with a hyperprior, and back: the same on any machine.
 
 A picture's hyper-latents are coded first, channel by channel, then its latents in the same order: those whose scale
-is the smallest there is are zero and not coded. Number i of either lies in lane i mod lanes of the coder. Latents beyond
-what a table tells apart are coded as its ends, and by how much they are beyond is told apart. Large pictures go through
-the networks in tiles that overlap by as far as a pixel is seen, so that tiles, like batches and threads, change no bit.
+is the smallest there is are zero and not coded. Number i of either lies in lane i mod lanes of the coder. What lies
+beyond a table is coded as its end, and by how much it is beyond is told apart. Large pictures go through the networks
+in tiles that overlap by as far as a pixel is seen, so that tiles, like batches and threads, change no bit.
 """
 
 import math
@@ -96,7 +96,10 @@ def restore(
     told = _mapped(lambda pair: _told(decoder, pair[0], pair[1], quality), list(zip(hyper, shapes, strict=True)))
     main = _decoded(coder, rows, lanes, [_scale_rows(each) for each in told])
     ends = np.cumsum([0, *lanes])
-    whole = [bool(coder.whole()[a:b].all()) and len(own) == b - a for own, (a, b) in zip(streams, pairwise(ends), strict=True)]
+    whole = [
+        bool(coder.whole()[a:b].all()) and len(own) == b - a
+        for own, (a, b) in zip(streams, pairwise(ends), strict=True)
+    ]
     jobs = [
         (values, each, shape) if fine and _move_beyond(values, extra) else None
         for values, each, shape, fine, extra in zip(main, told, shapes, whole, beyond, strict=True)
@@ -257,9 +260,7 @@ def _main_numbers(latents: Latents) -> tuple[Whole, Whole]:
     return latents.scale[coded], latents.main[coded]
 
 
-def _decoded(
-    coder: rans.Decoder, rows: tables.Rows, lanes: Sequence[int], asked: Sequence[Whole]
-) -> list[Whole]:
+def _decoded(coder: rans.Decoder, rows: tables.Rows, lanes: Sequence[int], asked: Sequence[Whole]) -> list[Whole]:
     """Numbers of each picture by the rows of their tables, of row 0 zero."""
     coded = [each.ravel() > 0 for each in asked]
     row = np.concatenate([each.ravel()[known] for each, known in zip(asked, coded, strict=True)])

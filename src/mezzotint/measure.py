@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mezzotint import forecasting
+from mezzotint import forecasting, shrinking
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered, rows_of
@@ -21,7 +21,6 @@ from mezzotint.metrics import detection, distortion, distribution, embedding, ra
 from mezzotint.metrics.classification import Classification
 from mezzotint.metrics.features import AS_THEY_ARE, Extractor, Spatial, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
-from mezzotint.ops import similarity
 from mezzotint.scorecard import MEASURES, ScoreCard
 from mezzotint.types import (
     Batch,
@@ -55,12 +54,6 @@ many."""
 DENSITY_STEPS = 16
 WEIGHED, CODES = 500, 32
 """Pictures whose probability is estimated by importance weights, and codes drawn for each."""
-QUALITIES = (10, 50, 90)
-"""Of a codec, that are measured,"""
-SHRUNK = 500
-"""on so many pictures,"""
-GLANCE_SHRUNK = 200
-"""and at a glance at the middle one, on so many."""
 REDRAWN = 500
 """Pictures of which a part is given, for the rest to be drawn."""
 GLANCE, GLANCE_CLIPS = 1000, 50
@@ -172,8 +165,8 @@ def validation_score(method: Method, dataset: Dataset, known: Seen | None = None
             bits = rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions)
             return Glance("bits_per_dimension", bits.value, False, looked_at)
         if isinstance(method, Compresses):
-            few = torch.cat([x for x, _ in batches])[:GLANCE_SHRUNK]
-            return Glance("rate_distortion", float(method.rate_distortion(few, 50).mean()), False, len(few))
+            value, looked_at = shrinking.glance(method, torch.cat([x for x, _ in batches]))
+            return Glance("rate_distortion", value, False, looked_at)
         if isinstance(method, Denoises):
             errors = torch.cat([method.denoising_error(x, y, seed) for seed, (x, y) in enumerate(batches[:5])])
             return Glance("denoising_error", float(errors.mean()), False, len(errors))
@@ -258,7 +251,9 @@ def measure(
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
         if isinstance(method, Compresses):
-            _compression(method, dataset, split, card)
+            shrunk = shrinking.measured(method, dataset, split)
+            card.scores |= shrunk.scores
+            card.protocol |= {**shrunk.protocol, "quantization": QUANTIZATION}
         if isinstance(method, WeighsCodes) and thorough:
             _importance(method, dataset, split, seed, card)
         if isinstance(method, Redraws) and method.beside:
@@ -464,26 +459,6 @@ def _reconstruction(method: Encodes, dataset: Dataset, split: str, card: _Card) 
     for name, values in found.items():
         card.answers[name] = torch.cat(values)
         card.scores[name] = mean(card.answers[name])
-    card.protocol["quantization"] = QUANTIZATION
-
-
-def _compression(method: Compresses, dataset: Dataset, split: str, card: _Card) -> None:
-    """What pictures take at some qualities, and how near they come back."""
-    height, width = dataset.spec.height, dataset.spec.width
-    for quality in QUALITIES:
-        found: dict[str, list[Tensor]] = {"bits_per_pixel": [], "psnr": [], "ms_ssim": []}
-        for images, _ in ordered(dataset, split, CHUNK, device_of(method), SHRUNK):
-            again, bits = method.shrunk(images, quality)
-            found["bits_per_pixel"].append(bits / (height * width))
-            found["psnr"].append(distortion.psnr(again, images).cpu())
-            found["ms_ssim"].append(distortion.ms_ssim(again, images).cpu())
-        for name, values in found.items():
-            card.scores[f"{name}[{quality}]"] = mean(torch.cat(values))
-    count = min(SHRUNK, len(dataset.splits[split]))
-    card.protocol["compression"] = (
-        f"{count} pictures, by the coder's own tables, without names and model; in brackets the quality"
-    )
-    card.protocol["scales"] = similarity.scales_of(height, width)
     card.protocol["quantization"] = QUANTIZATION
 
 

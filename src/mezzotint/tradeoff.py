@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from mezzotint import coding, lossy
 from mezzotint.coding import COLORS, Coded, LossyParts
@@ -131,7 +130,9 @@ def _as_files(raster: Raster, size: int) -> Iterator[Kept]:
         if data is not None:
             coded = Coded({"coding": form}, data)
             again = coding.unclassic(coded, raster.mode, (raster.width, raster.height))
-            if raster.mode in ("LA", "RGBA") and again[COLORS[raster.mode] :: COLORS[raster.mode] + 1] != _alpha(raster):
+            if raster.mode in ("LA", "RGBA") and again[COLORS[raster.mode] :: COLORS[raster.mode] + 1] != _alpha(
+                raster
+            ):
                 continue
             yield _as_kept(raster, coded, again)
 

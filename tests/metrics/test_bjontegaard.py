@@ -55,5 +55,5 @@ def test_curves_that_share_no_quality_have_no_number() -> None:
 
 @pytest.mark.parametrize("curve", [CURVE[:3], [(0.0, 30.0), *CURVE]])
 def test_what_is_no_curve_is_refused(curve: list[tuple[float, float]]) -> None:
-    with pytest.raises(ValueError, match="curve of 3 points|no logarithm"):
+    with pytest.raises(ValueError, match=r"curve of 3 points|no logarithm"):
         bd_rate(CURVE, curve)

@@ -10,9 +10,7 @@ from torch.nn import functional as F
 LN2 = math.log(2)
 
 
-def logistic_bits(
-    distance: Float[Tensor, "*shape"], octave: Float[Tensor, "*shape"]
-) -> Float[Tensor, "*shape"]:
+def logistic_bits(distance: Float[Tensor, "*shape"], octave: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Bits of the interval of length 1 around a number that lies `distance` from the mean of its logistic.
 
     Ballé et al. 2018, equation 6, of a logistic: a density folded with uniform noise, so that it is right for rounded

@@ -14,7 +14,10 @@ FEWEST = 4
 
 
 def bd_rate(
-    anchor: Curve, curve: Curve, fit: Literal["cubic", "piecewise"] = "piecewise", within: tuple[float, float] | None = None
+    anchor: Curve,
+    curve: Curve,
+    fit: Literal["cubic", "piecewise"] = "piecewise",
+    within: tuple[float, float] | None = None,
 ) -> float:
     """Percent of the anchor's bits that a curve takes more (or less, below zero) at equal quality, in the mean.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from mezzotint.ops import similarity
 from mezzotint.types import Images
 
+
 def _unit(images: Images) -> Float[Tensor, "n c h w"]:
     return (images.detach().double() + 1) / 2
 

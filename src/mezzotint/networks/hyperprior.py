@@ -49,7 +49,8 @@ COMPONENTS = 3
 PIXEL_OFFSET = 128 / UNIT
 """Pixels are seen as differences from the middle level."""
 
-Maps = Float[Tensor, "n c h w"]
+Maps = Float[Tensor, "n _ _ _"]
+"""Of any channels, rows and columns."""
 Quality = Int[Tensor, " n"]
 
 

@@ -40,10 +40,10 @@ def multiscale(x: Unit, y: Unit) -> Float[Tensor, " n"]:
     """MS-SSIM of each picture (Wang et al. 2003, equation 7); negative parts count as zero.
 
     Each scale has the means of squares of 2×2 pixels of the one before. Pictures under 176 pixels have fewer scales,
-    whose weights are made to sum to one: their values compare with those of pictures of like size only.
+    whose weights are made to sum to as much: their values compare with those of pictures of like size only.
     """
     count = scales_of(x.shape[-2], x.shape[-1])
-    total = sum(WEIGHTS[:count])
+    share = sum(WEIGHTS) / sum(WEIGHTS[:count])
     product = x.new_ones(len(x))
     for scale, weight in enumerate(WEIGHTS[:count]):
         if scale:
@@ -51,7 +51,7 @@ def multiscale(x: Unit, y: Unit) -> Float[Tensor, " n"]:
         whole, structure = similarity(x, y)
         factor = whole if scale == count - 1 else structure
         # A root of zero has no slope.
-        product = product * factor.clamp(min=1e-6) ** (weight / total)
+        product = product * factor.clamp(min=1e-6) ** (weight * share)
     return product
 
 
