@@ -94,7 +94,9 @@ class LstmSequence(torch.autograd.Function):
         by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         if by_weight is not None and first < steps:
             geometry = Geometry(weight.shape[2], 1, margin, *outputs[0].shape[2:])
-            by_weight = correlation(_piled(outputs[first:]).flatten(0, 1), by_seen[first:].flatten(0, 1), weight, geometry)
+            by_weight = correlation(
+                _piled(outputs[first:]).flatten(0, 1), by_seen[first:].flatten(0, 1), weight, geometry
+            )
         return by_seen, by_weight, None if ctx.blank else h, c
 
 
