@@ -126,7 +126,8 @@ def measure(
 ) -> ScoreCard:
     """All scores that the method's abilities admit, on one split of the data.
 
-    `count` bounds the pictures drawn and the real ones they are compared with; `shown` are those pictures, where they
+    `count` bounds the pictures drawn, the real ones they are compared with, and those whose probability is estimated at
+    length; `shown` are those pictures, where they
     were drawn before (`drawn_like` with the same arguments); `extractor` gives the features of the
     distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol. `thorough` asks
     for what takes long as well: the spatial distance (Nash et al. 2021), for which all pictures are looked at again,
@@ -145,11 +146,11 @@ def measure(
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
         if isinstance(method, WeighsCodes) and thorough:
-            _importance(method, dataset, split, seed, card)
+            _importance(method, dataset, split, min(count, WEIGHED), seed, card)
         if isinstance(method, Redraws) and method.beside:
             _redrawing(method, dataset, split, seed, card)
         if isinstance(method, FlowsBack) and thorough:
-            _density(method, dataset, split, seed, card)
+            _density(method, dataset, split, min(count, DENSITIES), seed, card)
     if isinstance(method, Forecasts):
         _forecasts(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
     if isinstance(method, Generates):
@@ -305,11 +306,11 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.protocol["decoder"] = observation.reading.spoken
 
 
-def _importance(method: WeighsCodes, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+def _importance(method: WeighsCodes, dataset: Dataset, split: str, count: int, seed: int, card: _Card) -> None:
     """A tighter bound from several codes a picture."""
     bounds = [
         importance_bound(torch.stack([method.log_weight(x, y, (seed + i) * CODES + k) for k in range(CODES)]))
-        for i, (x, y) in enumerate(ordered(dataset, split, CHUNK, device_of(method), WEIGHED))
+        for i, (x, y) in enumerate(ordered(dataset, split, CHUNK, device_of(method), count))
     ]
     bound = torch.cat(bounds)
     card.scores["bits_per_dimension_iw"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
@@ -318,10 +319,10 @@ def _importance(method: WeighsCodes, dataset: Dataset, split: str, seed: int, ca
     )
 
 
-def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+def _density(method: FlowsBack, dataset: Dataset, split: str, count: int, seed: int, card: _Card) -> None:
     """Bits per dimension by the flow that pictures are drawn by."""
     found: list[Tensor] = []
-    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), DENSITIES)):
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), count)):
         uniform = torch.special.ndtr(Batch(images, seed=seed + i).normal(*dataset.spec.shape, stream=1))
         spread_out, extra = flow.dequantized(images, uniform)
         found.append(method.log_density(spread_out, labels, seed + i, DENSITY_STEPS) + extra)
