@@ -29,6 +29,7 @@ from mezzotint.machine import facts
 from mezzotint.methods.compressor import Compressor
 from mezzotint.metrics import distortion
 from mezzotint.metrics.bjontegaard import bd_rate, rate_at
+from mezzotint.metrics.sequence import ROUNDING
 from mezzotint.model import load
 from mezzotint.networks.grid import fixed
 
@@ -45,7 +46,7 @@ FORMATS: dict[str, tuple[Sequence[int], dict[str, Any]]] = {
 def nearness(pixels: np.ndarray, again: np.ndarray) -> tuple[float, float]:
     """PSNR and MS-SSIM of one picture h × w × c."""
     a, b = (torch.from_numpy(x.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None] for x in (pixels, again))
-    return min(float(distortion.psnr(a, b)), 100.0), float(distortion.ms_ssim(a, b))
+    return min(float(distortion.psnr(a, b)), ROUNDING), float(distortion.ms_ssim(a, b))
 
 
 def point(pictures: Sequence[np.ndarray], quality: int, sizes: Sequence[int], again: Sequence[np.ndarray]) -> dict:

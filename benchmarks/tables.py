@@ -21,7 +21,9 @@ def main() -> None:
         *accuracy(rows),
         *drawing(rows),
         *lossless(),
+        *lossy(),
         *forecasting(),
+        *forecasts(),
         *neighbor(),
         *startup(),
         *data(),
@@ -168,6 +170,27 @@ def lossless() -> list[str]:
     return [*lines, "", machine_line(result["machine"]), ""]
 
 
+def lossy() -> list[str]:
+    """A codec beside the file formats."""
+    found = {name: stored(f"lossy-{name}") for name in ("emoji", "photographs", "fashion-mnist")}
+    results = {name: result for name, result in found.items() if result is not None}
+    if not results:
+        return []
+    lines = ["## Compression with some loss", "", "Held-out pictures. BD-rate: bits that `codec` takes more (or less, below"]
+    lines += ["zero) at equal PSNR, or equal MS-SSIM, in the mean; whole files of the others, without our model's bytes.", ""]
+    lines += ["| pictures | sides | beside | BD-rate, PSNR | BD-rate, MS-SSIM | our model | not better, by PSNR, at bits a pixel |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for name, result in results.items():
+        for other, told in result["against"].items():
+            worse = ", ".join(f"{rate:.2f}" for rate in told["not_better_by_psnr_at_their_bits_per_pixel"]) or "none"
+            lines.append(
+                f"| {result['pictures']} of {name} | {result['shape'][1]}×{result['shape'][0]} | {other} "
+                f"| {told['bd_rate_psnr']:+.1f} % | {told['bd_rate_ms_ssim']:+.1f} % "
+                f"| {result['model_bytes'] / 1000:.0f} kB | {worse} |"
+            )
+    return [*lines, "", *dict.fromkeys(machine_line(result["machine"]) for result in results.values()), ""]
+
+
 def forecasting() -> list[str]:
     """ConvLSTM beside a plain loop."""
     result = stored("forecasting-speed")
@@ -186,6 +209,33 @@ def forecasting() -> list[str]:
         "",
     ]
     return [*lines, machine_line(result["machine"]), ""]
+
+
+def forecasts() -> list[str]:
+    """What forecasters reach in the same minutes, beside two that know nothing and what papers report."""
+    result = stored("forecasting-quality")
+    if result is None:
+        return []
+    first = next(iter(result["rows"].values()))
+    protocol, simple = first["protocol"], first["scores"]
+    lines = [f"## Forecasts of {protocol['data']} after {result['minutes']:g} minutes", ""]
+    lines += [
+        f"{protocol['context']} frames given, {protocol['horizon']} forecast; {protocol['clips']:,} clips of the test"
+    ]
+    lines += ["set, one seed. Squared error summed over a frame, as the field does.", ""]
+    lines += ["| forecaster | clips trained on | squared error a frame | the last step's | SSIM | PSNR, dB |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, row in result["rows"].items():
+        own, last = row["scores"], row["mse_frame by step"][-1]
+        error = f"{own['mse_frame']['value']:.1f} ({own['mse_frame']['low']:.1f} to {own['mse_frame']['high']:.1f})"
+        likeness = f"{own['ssim']['value']:.3f} | {own['psnr']['value']:.2f}"
+        lines.append(f"| `{name}` | {row['clips seen']:,} | {error} | {last:.1f} | {likeness} |")
+    for name, said in (("copy_last", "last frame again"), ("linear_motion", "steady motion")):
+        of = [simple[f"{name}_{score}"]["value"] for score in ("mse_frame", "ssim", "psnr")]
+        lines.append(f"| {said} | | {of[0]:.1f} | | {of[1]:.3f} | {of[2]:.2f} |")
+    lines += ["", "On Moving MNIST, whose digits are thinner, papers report after trainings on GPUs:", ""]
+    lines += [f"- {schedule}: {error}" for schedule, error in result["published"].items()]
+    return [*lines, "", machine_line(result["machine"]), ""]
 
 
 def neighbor() -> list[str]:
@@ -303,6 +353,16 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
         said["lossless"] = (
             f"4 min: {ours:.2f} bits a pixel, model counted; the best of PNG, WebP, AVIF and xz {least:.2f}"
         )
+    if (foreseen := stored("forecasting-quality")) is not None:
+        for name, row in foreseen["rows"].items():
+            own, last = (row["scores"][f"{prefix}mse_frame"]["value"] for prefix in ("", "copy_last_"))
+            said[name] = (
+                f"{foreseen['minutes']:g} min: squared error a frame {own:.1f} on {row['protocol']['data']} "
+                f"(last frame again: {last:.1f}; one seed)"
+            )
+    if (shrunk := stored("lossy-fashion-mnist")) is not None:
+        told = shrunk["against"]["webp"]
+        said["codec"] = f"{told['bd_rate_psnr']:+.0f} % of WebP's bits at equal PSNR, {told['bd_rate_ms_ssim']:+.0f} % at MS-SSIM"
     return dict(sorted(said.items()))
 
 

@@ -11,6 +11,7 @@ from mezzotint.data.loader import ordered
 from mezzotint.drawing import CHUNK, device_of
 from mezzotint.metrics import distortion
 from mezzotint.metrics.interval import Score, mean
+from mezzotint.metrics.sequence import ROUNDING
 from mezzotint.ops import similarity
 from mezzotint.types import Compresses, Images
 
@@ -30,19 +31,22 @@ class Measured:
     protocol: dict[str, Any]
 
 
-def measured(method: Compresses, dataset: Dataset, split: str) -> Measured:
-    """Bits a pixel, PSNR and MS-SSIM of up to 500 pictures of a split, at the qualities 10, 50 and 90."""
+def measured(method: Compresses, dataset: Dataset, split: str, count: int) -> Measured:
+    """Bits a pixel, PSNR and MS-SSIM of up to `count` pictures of a split, 500 at most, at three qualities.
+
+    A picture without error counts for what rounding has, so that mean PSNRs are finite.
+    """
+    count = min(count, PICTURES, len(dataset.splits[split]))
     height, width = dataset.spec.height, dataset.spec.width
     scores: dict[str, Score] = {}
     for quality in QUALITIES:
         found: dict[str, list[Tensor]] = {"bits_per_pixel": [], "psnr": [], "ms_ssim": []}
-        for images, _ in ordered(dataset, split, CHUNK, device_of(method), PICTURES):
+        for images, _ in ordered(dataset, split, CHUNK, device_of(method), count):
             again, bits = method.shrunk(images, quality)
             found["bits_per_pixel"].append(bits / (height * width))
-            found["psnr"].append(distortion.psnr(again, images).cpu())
+            found["psnr"].append(distortion.psnr(again, images).clamp(max=ROUNDING).cpu())
             found["ms_ssim"].append(distortion.ms_ssim(again, images).cpu())
         scores |= {f"{name}[{quality}]": mean(torch.cat(values)) for name, values in found.items()}
-    count = min(PICTURES, len(dataset.splits[split]))
     told = f"{count} pictures, by the coder's own tables, without names and model; in brackets the quality"
     return Measured(scores, {"compression": told, "scales": similarity.scales_of(height, width)})
 

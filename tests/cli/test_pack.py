@@ -66,3 +66,37 @@ def test_mistakes_have_their_sentence(words: tuple[str, ...], sentence: str, say
 def test_a_model_of_another_kind_is_refused(say: Say, folder: Path, models: Path) -> None:
     said = say("compress", "pictures", "--model", models / "vae", code=2).stderr
     assert "is a vae-dense model, which cannot compress: train one with `mezzotint train lossless FOLDER`" in said
+
+
+CODEC = (
+    *("batch=16", "milestones=1", "method.network.analysis=16", "method.network.synthesis=16"),
+    *("method.network.latents=8", "method.network.hyper=8", *STEADY),
+)
+
+
+def test_a_codec_gives_more_quality_for_more_bytes(say: Say, folder: Path, home: Path) -> None:
+    settings = [word for setting in CODEC for word in ("--set", setting)]
+    say("train", "codec", "digits", "--images", 512, "--out", "run", *settings)
+    card = json.loads((home / "run" / "score.json").read_text())
+    assert {f"{name}[{q}]" for name in ("bits_per_pixel", "psnr", "ms_ssim") for q in (10, 50, 90)} <= set(card["scores"])
+    assert (home / "run" / "samples" / "shrunk.png").is_file()
+    told = say("compress", "pictures", "--model", "run", "--quality", 30, "--out", "p.mez").stdout
+    assert "6 of 6 pictures" in told
+    assert "with some loss" in told
+    assert "dB PSNR in the mean" in told
+    assert "6 pictures" in say("inspect", "p.mez").stdout
+    assert "6 pictures in back" in say("decompress", "p.mez", "--out", "back").stdout
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as before, Image.open(home / "back" / path.relative_to(folder)) as after:
+            assert (before.mode, before.size) == (after.mode, after.size)
+    say("compress", "pictures", "--model", "run", "--out", "q.mez", "--no-inside")
+    say("decompress", "q.mez", "--out", "q", "--model", "run")
+    said = say("compress", "pictures", "--model", "run", "--quality", 101, code=2).stderr
+    assert "a quality lies between 1 and 100, not at 101" in said
+
+
+def test_a_lossless_model_has_no_quality(say: Say, folder: Path, home: Path) -> None:
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    say("train", "lossless", "digits", "--images", 64, "--out", "run", *settings)
+    said = say("compress", "pictures", "--model", "run", "--quality", 50, code=2).stderr
+    assert "compresses without loss: leave --quality out" in said
