@@ -176,9 +176,18 @@ def lossy() -> list[str]:
     results = {name: result for name, result in found.items() if result is not None}
     if not results:
         return []
-    lines = ["## Compression with some loss", "", "Held-out pictures. BD-rate: bits that `codec` takes more (or less, below"]
-    lines += ["zero) at equal PSNR, or equal MS-SSIM, in the mean; whole files of the others, without our model's bytes.", ""]
-    lines += ["| pictures | sides | beside | BD-rate, PSNR | BD-rate, MS-SSIM | our model | not better, by PSNR, at bits a pixel |"]
+    lines = [
+        "## Compression with some loss",
+        "",
+        "Held-out pictures. BD-rate: bits that `codec` takes more (or less, below",
+    ]
+    lines += [
+        "zero) at equal PSNR, or equal MS-SSIM, in the mean; whole files of the others, without our model's bytes.",
+        "",
+    ]
+    lines += [
+        "| pictures | sides | beside | BD-rate, PSNR | BD-rate, MS-SSIM | our model | not better at bits a pixel |"
+    ]
     lines += ["|---|---|---|---|---|---|---|"]
     for name, result in results.items():
         for other, told in result["against"].items():
@@ -362,7 +371,9 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
             )
     if (shrunk := stored("lossy-fashion-mnist")) is not None:
         told = shrunk["against"]["webp"]
-        said["codec"] = f"{told['bd_rate_psnr']:+.0f} % of WebP's bits at equal PSNR, {told['bd_rate_ms_ssim']:+.0f} % at MS-SSIM"
+        said["codec"] = (
+            f"{told['bd_rate_psnr']:+.0f} % of WebP's bits at equal PSNR, {told['bd_rate_ms_ssim']:+.0f} % at MS-SSIM"
+        )
     return dict(sorted(said.items()))
 
 

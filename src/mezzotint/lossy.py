@@ -100,11 +100,14 @@ def restore(
         bool(coder.whole()[a:b].all()) and len(own) == b - a
         for own, (a, b) in zip(streams, pairwise(ends), strict=True)
     ]
-    jobs = [
-        (values, each, shape) if fine and _move_beyond(values, extra) else None
-        for values, each, shape, fine, extra in zip(main, told, shapes, whole, beyond, strict=True)
+    fine = [
+        complete and _move_beyond(values, extra) for values, extra, complete in zip(main, beyond, whole, strict=True)
     ]
-    return _mapped(lambda job: None if job is None else _pixels(decoder, *job, quality), jobs)
+
+    def pixels(i: int) -> Pixels | None:
+        return _pixels(decoder, main[i], told[i], shapes[i], quality) if fine[i] else None
+
+    return _mapped(pixels, range(len(shapes)))
 
 
 def rows_of(decoder: Decoder, quality: int) -> tables.Rows:

@@ -78,7 +78,9 @@ def test_a_codec_gives_more_quality_for_more_bytes(say: Say, folder: Path, home:
     settings = [word for setting in CODEC for word in ("--set", setting)]
     say("train", "codec", "digits", "--images", 512, "--out", "run", *settings)
     card = json.loads((home / "run" / "score.json").read_text())
-    assert {f"{name}[{q}]" for name in ("bits_per_pixel", "psnr", "ms_ssim") for q in (10, 50, 90)} <= set(card["scores"])
+    assert {f"{name}[{q}]" for name in ("bits_per_pixel", "psnr", "ms_ssim") for q in (10, 50, 90)} <= set(
+        card["scores"]
+    )
     assert (home / "run" / "samples" / "shrunk.png").is_file()
     told = say("compress", "pictures", "--model", "run", "--quality", 30, "--out", "p.mez").stdout
     assert "6 of 6 pictures" in told

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mezzotint.methods.compressor import SIMILARITY, Compressor, CompressorConfig
+from mezzotint.methods.compressor import SIMILARITY, Compressor, CompressorConfig, _tempered
 from mezzotint.networks.hyperprior import HyperpriorConfig, levels_of
 from mezzotint.types import Batch, Compresses, DataSpec
 
@@ -45,7 +45,7 @@ def test_it_compresses_and_tells_what_it_descends() -> None:
     again, bits = method.shrunk(images, 50)
     assert again.shape == images.shape
     lost = (levels_of(images) - levels_of(again)).square().flatten(1).mean(1)
-    worth = 2.0 ** (-9 + 10 * 49 / 99)
+    worth = 2.0 ** (-9 + 8 * 49 / 99)
     torch.testing.assert_close(method.rate_distortion(images, 50), bits / 1024 + worth * lost, rtol=1e-4, atol=1e-4)
 
 
@@ -75,7 +75,7 @@ def test_squares_are_cut_out_of_larger_pictures_by_the_key() -> None:
 
 def test_every_quality_is_drawn_and_worth_more() -> None:
     worth = made().worth_at(torch.arange(1, 101))
-    assert worth[[0, 99]].tolist() == pytest.approx([2**-9, 2])
+    assert worth[[0, 99]].tolist() == pytest.approx([2**-9, 2**-1])
     assert bool((worth.diff() > 0).all())
 
 
@@ -83,6 +83,16 @@ def test_every_quality_is_drawn_and_worth_more() -> None:
 def test_odd_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"method\."):
         CompressorConfig(**settings)  # pyright: ignore
+
+
+def test_losses_are_tempered_without_a_step() -> None:
+    losses = torch.tensor([0.1, 7.9999, 8.0001, 2000.0], requires_grad=True)
+    tempered = _tempered(losses)
+    assert tempered[:2].tolist() == losses[:2].tolist()
+    assert tempered.tolist()[2] == pytest.approx(8.0001, abs=1e-4)
+    tempered.sum().backward()
+    assert losses.grad is not None
+    assert losses.grad.tolist() == pytest.approx([1, 1, 1, 8 / 2000], rel=1e-3)
 
 
 @pytest.mark.slow

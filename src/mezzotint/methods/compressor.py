@@ -16,6 +16,8 @@ from mezzotint.networks.hyperprior import QUALITIES, Hyperprior, HyperpriorConfi
 from mezzotint.ops import similarity
 from mezzotint.types import Batch, DataSpec, Images, Loss, Phase
 
+USUAL = 8.0
+"""Bits a pixel: what a trained network loses at no quality, the worth of its errors counted."""
 SIMILARITY = 1400.0
 """What MS-SSIM's loss of 1 is worth in squares of levels, so that qualities of both targets take about the same."""
 
@@ -27,7 +29,7 @@ class CompressorConfig(MethodConfig):
     network: HyperpriorConfig = HyperpriorConfig()
     target: Literal["mse", "ms-ssim"] = "mse"
     """What is lost: squared levels, or structural similarity at several scales."""
-    worth: tuple[float, ...] = (-9.0, 1.0)
+    worth: tuple[float, ...] = (-9.0, -1.0)
     """Logarithm to the base 2 of the bits a pixel that a mean squared error of one level is worth, at quality 1 and
     100."""
     crop: int = 64
@@ -71,10 +73,10 @@ class Compressor(Method):
         bits, again = self._coded(batch, levels, quality)
         rates = bits / (levels.shape[2] * levels.shape[3])
         lost = self.lost(levels, again)
-        total = (rates + self.worth_at(quality).to(dtype) * lost).mean()
-        error = (levels - again).square().mean().detach()
-        parts = {"bits_per_pixel": rates.mean().detach(), "mse_levels": error}
-        return Loss(total, {"rate_distortion": total.detach(), **parts})
+        each = rates + self.worth_at(quality).to(dtype) * lost
+        error = (levels - again).square().mean()
+        parts = {"rate_distortion": each.mean(), "bits_per_pixel": rates.mean(), "mse_levels": error}
+        return Loss(_tempered(each).mean(), {name: part.detach() for name, part in parts.items()})
 
     def lost(self, levels: Tensor, again: Tensor) -> Float[Tensor, " n"]:
         """The distortion of each picture, in squares of levels or what they are worth."""
@@ -126,6 +128,15 @@ class Compressor(Method):
         corners = (batch.uniform(2, stream=4) * room).long().tolist()
         cuts = zip(levels, corners, strict=True)
         return torch.stack([x[:, top : top + height, left : left + width] for x, (top, left) in cuts])
+
+
+def _tempered(losses: Tensor) -> Tensor:
+    """Losses as they are up to `USUAL`, and from there on their logarithm, which goes on as steeply.
+
+    A network that knows nothing yet loses as much at all qualities, and what that is worth differs by hundreds: few
+    pictures of the highest ones would be all that is learned from.
+    """
+    return torch.where(losses < USUAL, losses, USUAL * (1 + (losses.clamp(min=USUAL) / USUAL).log()))
 
 
 def _noise(batch: Batch, like: Tensor, stream: int) -> Tensor:

@@ -139,7 +139,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config, self.channels = config, channels
         c, h = config, config.hyper
-        slope = torch.linspace(-1.0, 4.0, ANCHORS)[:, None]
+        slope = torch.linspace(-1.0, 3.0, ANCHORS)[:, None]
         self.gains = nn.Parameter(slope.repeat(1, c.latents))
         """Octaves at the anchors,"""
         self.hyper_gains = nn.Parameter(0.4 * slope.repeat(1, c.hyper_latents) + 1)

@@ -16,7 +16,7 @@ def codec(spec: DataSpec, minutes: float) -> Recipe:
         method=CompressorConfig(network=HyperpriorConfig()),
         optimizers={
             "network": Optimizer(
-                name="muon", lr=0.01, vector_lr=1e-3, betas=(0.9, 0.99), schedule="cosine", warmup=0.02, final=0.01
+                name="muon", lr=0.02, vector_lr=4e-3, betas=(0.9, 0.99), schedule="cosine", warmup=0.02, final=0.01
             )
         },
         batch=32,
