@@ -132,6 +132,10 @@ def test_no_picture_is_larger_than_by_png_or_webp(network: Causal) -> None:
         assert len(coded.data) <= min(len(coding._as_png(before)), len(coding.as_webp(before, 6)))
 
 
+def test_pictures_that_are_too_long_for_webp_come_back(network: Causal) -> None:
+    through(network, [raster(drawn("L", 2, 16400))])
+
+
 def test_hidden_colors_and_flat_alpha_cost_nothing(network: Causal) -> None:
     picture = np.full((32, 32, 4), 200, np.uint8)
     picture[..., 3] = 0

@@ -148,6 +148,13 @@ def test_flat_pictures_and_small_files_stay_exact() -> None:
     assert kept[1].coded.facts == {"coding": "file"}
 
 
+def test_pictures_that_are_too_long_for_webp_come_back() -> None:
+    long = as_raster(drawn("RGB", 16400, 2))
+    model = way()
+    kept = tradeoff.encode(model, [long], [b"x" * 10**6])
+    decoded(kept, model.network.decoder)
+
+
 def test_nearness_is_of_the_pictures_as_they_look() -> None:
     picture = as_raster(drawn("RGBA"))
     (kept,) = tradeoff.encode(way(), [picture], [b"x" * 10**6])

@@ -19,6 +19,8 @@ from mezzotint.raster import PNG_MODES, Raster
 
 TRUSTED = 0.8
 """A prediction below this share of a quick WebP is not tried against slow ones, which gain less than that on it."""
+WEBP_SIDE = 16384
+"""Sides of a WebP are shorter than this."""
 COLORS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}
 """Color planes of the modes that are predicted."""
 
@@ -101,7 +103,7 @@ def alpha_coded(alpha: Pixels) -> bytes:
     """A letter and the smaller of what it names: z, bytes packed by zlib; w, WebP of a grey picture."""
     image = Image.fromarray(alpha)
     ways = [b"z" + zlib.compress(alpha.tobytes(), 9)]
-    if max(alpha.shape) < 16384:
+    if max(alpha.shape) < WEBP_SIDE:
         ways.append(b"w" + _webp(image.convert("RGB"), method=4))
     return min(ways, key=len)
 
@@ -134,6 +136,11 @@ def _as_png(raster: Raster) -> bytes:
     return _png(image)
 
 
+def webp_takes(raster: Raster) -> bool:
+    """Whether the pixels can be written as WebP at all."""
+    return raster.mode in COLORS and 0 < max(raster.width, raster.height) < WEBP_SIDE
+
+
 def as_webp(raster: Raster, method: int) -> bytes:
     """The pixels as WebP without loss, by a method from 0 (quick) to 6."""
     return _webp(raster.image.convert("RGBA" if raster.mode in ("LA", "RGBA") else "RGB"), method)
@@ -144,7 +151,7 @@ def classic(raster: Raster, method: int = 6) -> Coded:
     ways = [Coded({"coding": "raw"}, lzma.compress(raster.data, lzma.FORMAT_ALONE))]
     if raster.mode in PNG_MODES:
         ways.append(Coded({"coding": "png"}, _as_png(raster)))
-    if raster.mode in COLORS and max(raster.width, raster.height) < 16384:
+    if webp_takes(raster):
         ways.append(Coded({"coding": "webp"}, as_webp(raster, method)))
     return min(ways, key=lambda way: len(way.data))
 
@@ -198,7 +205,7 @@ def smallest(raster: Raster, predicted: Coded | None, file: bytes) -> Coded:
     if raster.more:
         return whole
     least = predicted
-    if predicted is None or len(predicted.data) > TRUSTED * len(as_webp(raster, 0)):
+    if predicted is None or not webp_takes(raster) or len(predicted.data) > TRUSTED * len(as_webp(raster, 0)):
         other = classic(raster)
         least = min(filter(None, (predicted, other)), key=lambda way: len(way.data))
     assert least is not None

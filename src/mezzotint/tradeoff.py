@@ -117,7 +117,7 @@ def _exact(raster: Raster, file: bytes, size: int) -> Coded | None:
     """A way without loss that takes no more than `size` bytes, or None."""
     if raster.lossy and len(file) <= size:
         return Coded({"coding": "file"}, file)
-    if len(coding.as_webp(raster, 0)) > WORTH_TRYING * size:
+    if not coding.webp_takes(raster) or len(coding.as_webp(raster, 0)) > WORTH_TRYING * size:
         return None
     found = coding.classic(raster)
     return found if len(found.data) <= size else None
@@ -125,6 +125,8 @@ def _exact(raster: Raster, file: bytes, size: int) -> Coded | None:
 
 def _as_files(raster: Raster, size: int) -> Iterator[Kept]:
     """The picture as WebP and JPEG at the highest quality that takes no more than `size` bytes."""
+    if not coding.webp_takes(raster):
+        return
     for form in ("webp", "jpeg") if raster.mode in ("L", "RGB") else ("webp",):
         data = _at_most(raster, form, size)
         if data is not None:
