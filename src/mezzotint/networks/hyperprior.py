@@ -236,8 +236,8 @@ class Hyperprior(nn.Module):
 
 def plane(quality: Quality, like: Maps) -> Maps:
     """A constant plane of each picture's quality, from 1/64 to 4."""
-    level = torch.round(quality.to(like.dtype) * (UNIT * CEILING / QUALITIES)) / UNIT
-    return level[:, None, None, None].expand(-1, 1, *like.shape[2:])
+    level = (quality * int(UNIT * CEILING) + QUALITIES // 2) // QUALITIES
+    return (level.to(like.dtype) / UNIT)[:, None, None, None].expand(-1, 1, *like.shape[2:])
 
 
 def levels_of(images: Images) -> Maps:
