@@ -133,6 +133,11 @@ def test_a_quality_that_is_none_is_refused(quality: int) -> None:
         lossy.rows_of(network().decoder, quality)
 
 
+def test_no_pictures_are_none() -> None:
+    assert lossy.shrink(network(), [], 50) == []
+    assert lossy.restore(network().decoder, [], [], [], 50) == []
+
+
 def test_rates_rise_with_gains() -> None:
     """Even of fresh weights: larger gains are finer steps."""
     picture = [drawn(64, 64)]

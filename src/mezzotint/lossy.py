@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -71,6 +72,8 @@ def lanes_of(channels: int, height: int, width: int) -> int:
 
 def shrink(network: Hyperprior, pictures: Sequence[Pixels], quality: int) -> list[Shrunk]:
     """Each picture h × w × c at a quality of 1 … 100; c is the network's, which `grid.fixed` gave."""
+    if not pictures:
+        return []
     rows = rows_of(network.decoder, quality)
     found = _mapped(lambda pixels: _analyzed(network, pixels, quality), pictures)
     streams = _encoded(rows, [latents for latents, _ in found])
@@ -88,6 +91,8 @@ def restore(
     quality: int,
 ) -> list[Pixels | None]:
     """Pictures of (height, width) from their streams; None for those whose streams are not whole."""
+    if not shapes:
+        return []
     rows = rows_of(decoder, quality)
     lanes = [lanes_of(decoder.config.latents, *shape) for shape in shapes]
     padded = [[*own, *[b""] * count][:count] for own, count in zip(streams, lanes, strict=True)]
@@ -197,11 +202,15 @@ def _in_tiles(
     )
 
 
-def _mapped(function: Callable, jobs: Sequence) -> list:
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
+def _mapped(function: Callable[[Job], Done], jobs: Sequence[Job]) -> list[Done]:
     """One picture after another in as many threads as torch has, each with one of its own."""
     with single_threads() as threads, ThreadPoolExecutor(threads) as pool:
 
-        def run(job: object) -> object:
+        def run(job: Job) -> Done:
             with torch.no_grad():
                 return function(job)
 
