@@ -30,6 +30,7 @@ CAPTIONS = {
     "reconstructions": "{split} pictures above their reconstructions",
     "atlas": "{split} pictures where their codes lie, by two principal axes",
     "redrawn": "{split} pictures, what was given of them, and what was drawn from that",
+    "shrunk": "{split} pictures, and what comes back of them from a high, a middle and a low quality",
     "mistakes": "{split} pictures that it is surest and wrong about",
     "boxes": "what it finds in {split} pictures, with its certainty",
     "forecasts": "{split} clips: what was recorded, what was forecast behind its context, the error",

@@ -134,7 +134,7 @@ def test_one_batch_is_denoised_by_heart(name: str, digits: Dataset, make_recipe:
     [
         *(("cnn", 0.35), ("cnn-classic", 0.1), ("convnext", 0.5), ("densenet", 0.5), ("vit", 0.7), ("vicreg", 0.7)),
         *(("vae", 0.75), ("vae-dense", 0.75), ("hvae", 0.75), ("vq", 0.75), ("fsq", 0.75), ("iwae", 0.75)),
-        *(("beta-vae", 0.8), ("lossless", 0.8), ("codec", 0.5)),
+        *(("beta-vae", 0.8), ("lossless", 0.8), ("codec", 0.75)),
     ],
 )
 def test_one_batch_is_learned_by_heart(name: str, factor: float, digits: Dataset, make_recipe: Any) -> None:
