@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from mezzotint import drawing
 from mezzotint.errors import UserError
-from mezzotint.methods import flow as flow_method
-from mezzotint.methods.flow import Drawing, Flow, FlowConfig, _shares
+from mezzotint.methods import following
+from mezzotint.methods.flow import Flow, FlowConfig, _shares
+from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops import paths
+from mezzotint.ops.paths import Path
 from mezzotint.types import Batch, DataSpec
 
 WEIGHTS, CENTERS, SPREAD = torch.tensor([0.3, 0.7]).double(), torch.tensor([-0.6, 0.5]).double(), 0.2
@@ -253,14 +255,13 @@ def test_guidance_needs_pictures_whose_class_was_hidden() -> None:
         replace(config, drawing=Drawing(guidance=2.0)).build(spec)
     with pytest.raises(UserError, match="never trained"):
         config.build(spec).drawing_with(guidance=2.0)
-    assert config.build(spec).drawing_with(steps=3).config.drawing.steps == 3
+    assert config.build(spec).drawing_with(steps=3).drawing.steps == 3
 
 
 @pytest.mark.parametrize("steps", [1, 7, 999, 1000])
 def test_ddpms_steps_are_each_visited_at_most_once(steps: int) -> None:
     drawn = Drawing(schedule="ddpm", steps=steps)
-    config = FlowConfig(network=UnetConfig(width=8), path="circle", predicts="noise", most_noise=157.0, drawing=drawn)
-    times = config.build(DataSpec(1, 8, 8))._drawing_times()
+    times = drawn.times(Path("circle"), most_noise=157.0)
     assert len(times) == steps + 1
     assert all(later < earlier for earlier, later in pairwise(times))
     with pytest.raises(ValueError, match="1000"):
@@ -271,9 +272,9 @@ def test_fresh_noise_of_a_picture_is_nobodys_first_noise() -> None:
     seen: list[list[int]] = []
     method = by_class(drawing=Drawing(solver="ancestral", steps=3))
     with pytest.MonkeyPatch.context() as patch:
-        real = flow_method.normal_from_seeds
+        real = following.normal_from_seeds
         patch.setattr(
-            flow_method, "normal_from_seeds", lambda keys, *shape: seen.append(list(keys)) or real(keys, *shape)
+            following, "normal_from_seeds", lambda keys, *shape: seen.append(list(keys)) or real(keys, *shape)
         )
         method.generate(list(range(20)), torch.zeros(20, dtype=torch.int64))
     keys = [key for step in seen for key in step]
@@ -293,5 +294,5 @@ def test_a_way_of_drawing_that_there_is_not_is_refused() -> None:
 def test_drawing_otherwise_leaves_the_model_as_it_was() -> None:
     method = by_class()
     other = method.drawing_with(solver="euler", steps=3)
-    assert (method.config.drawing.steps, other.config.drawing.steps) == (Drawing().steps, 3)
+    assert (method.drawing.steps, other.drawing.steps) == (Drawing().steps, 3)
     assert other.network is method.network

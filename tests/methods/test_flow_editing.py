@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mezzotint import drawing
 from mezzotint.errors import UserError
 from mezzotint.methods import flow
-from mezzotint.methods.flow import Drawing, Flow, FlowConfig
+from mezzotint.methods.flow import Flow, FlowConfig
+from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops import paths
 from mezzotint.ops.degrade import Blurred, Grey, Holes, Shrunk

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from mezzotint.method import MethodConfig
 from mezzotint.methods.fast import FastConfig
-from mezzotint.methods.flow import Drawing, FlowConfig
+from mezzotint.methods.flow import FlowConfig
+from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops.degrade import Grey, Holes, Shrunk
 from mezzotint.recipe import Averaging, Optimizer, Recipe
