@@ -48,7 +48,7 @@ FLAGS = {
     edit.outpaint: "run picture left right top bottom classes count seed out",
     edit.vary: "run pictures strength classes count seed out",
     edit.move: "run pictures classes to strength out",
-    edit.restore: "run pictures blur down grey classes count seed out",
+    edit.restore: "run pictures blur down grey edges classes count seed out",
 }
 
 

@@ -134,7 +134,7 @@ def test_vary_move_restore_and_interpolate(say: Say, flows: Path, files: Path) -
         (["vary", "small.png", "--strength", "0"], "above 0 and at most 1"),
         (["vary", "small.png", "--strength", "1.5"], "above 0 and at most 1"),
         (["move", "small.png", "--classes", "3", "--to", "x"], "there is no class 'x'"),
-        (["restore", "small.png"], "one of --blur, --down and --grey"),
+        (["restore", "small.png"], "one of --blur, --down, --grey and --edges"),
         (["restore", "small.png", "--down", "1"], "from 2 on"),
         (["restore", "small.png", "--down", "2"], "brings 4×4 to 8×8; small.png is 8×8"),
         (["restore", "small.png", "--blur", "nan"], "above 0"),

@@ -21,7 +21,7 @@ from mezzotint.methods.following import Drawing, Following, time_of
 from mezzotint.networks.dit import DitConfig
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops import degrade, editing, paths
-from mezzotint.ops.degrade import Grey, Holes, Shrunk
+from mezzotint.ops.degrade import Edges, Given, Grey, Holes, Shrunk
 from mezzotint.ops.editing import Degrade
 from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.ops.paths import Path
@@ -54,7 +54,7 @@ class FlowConfig(MethodConfig):
     """Draw by class, where the data have classes."""
     unlabelled: float = 0.1
     """Share of pictures whose class is not told in training: what guidance departs from."""
-    given: Holes | Shrunk | Grey | None = None
+    given: Given | None = None
     """What is left of a picture, beside the noise, for the rest to be drawn to it; none is nothing."""
     hidden: float = 0.1
     """Share of pictures of which nothing is given in training, so that the model draws without it too."""
@@ -238,12 +238,17 @@ class Flow(Following):
         seeds: Sequence[int],
         labels: Labels | None = None,
     ) -> Images:
-        """Pictures of which `degrade`, which is linear, would make `seen`; by `editing.restored`.
+        """Pictures of which `degrade` would make `seen`; by `editing.restored`, which asks that it is linear.
 
-        A network that was trained for that very loss is shown what is seen.
+        A network that was trained for that very loss is shown what is seen. Edges, which are not linear, can only be
+        shown: raises UserError for a network that was not trained for them.
         """
         trained = degrade == self.config.given
         shown = self._shown(self.beside_of(seen)) if trained else self
+        if isinstance(degrade, Edges):
+            if not trained:
+                raise UserError("a picture is drawn from its edges by a model that was trained for that: flow-edges")
+            return shown._drawn(seeds, self._or_any(labels, seen))
         return shown._led(seen, degrade, seeds, labels, trained)
 
     def _led(
@@ -278,7 +283,7 @@ def _shares(batch: Batch) -> Tensor:
     return (place[:, None, None, None] + within) / (batch.whole or len(batch))
 
 
-def _channels_given(given: Holes | Shrunk | Grey | None, spec: DataSpec) -> int:
+def _channels_given(given: Given | None, spec: DataSpec) -> int:
     """Of what is left of a picture, and one more of where it is known; raises UserError for what leaves nothing."""
     if given is None:
         return 0

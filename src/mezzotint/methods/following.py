@@ -93,8 +93,10 @@ class Following(Method):
 
     def generate(self, seeds: Sequence[int], labels: Labels | None = None) -> Images:
         """One picture per seed; classes come from `labels`, or from the seeds too."""
-        device = next(self.parameters()).device
-        labels, times = self.labels_for(seeds, labels), self._times_of_drawing()
+        return self._drawn(seeds, self.labels_for(seeds, labels))
+
+    def _drawn(self, seeds: Sequence[int], labels: Labels | None) -> Images:
+        device, times = next(self.parameters()).device, self._times_of_drawing()
         first = self._most_sigma(times[0]) * normal_from_seeds(seeds, *self.spec.shape).to(device)
         return self._solved(first, times, seeds, labels)
 
