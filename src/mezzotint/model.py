@@ -39,6 +39,7 @@ from mezzotint.types import (
     Images,
     Labels,
     ShowsWhere,
+    TakesGuide,
 )
 
 Ability = TypeVar("Ability")
@@ -103,22 +104,31 @@ class Model:
         solver: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        guide: "Model | None" = None,
     ) -> Images:
         """One picture per seed; seed 7 draws the same picture in any company.
 
         `classes` names a class for each seed, for a model that was trained by class. `solver`, `steps` and `guidance`
-        change how a model draws that draws in steps (flow, edm, ddpm).
+        change how a model draws that draws in steps (flow, edm, ddpm); `guide` is a worse one of its kind, from which
+        guidance then goes away (Karras et al. 2024, autoguidance).
         """
         self._require(Generates, "generate")
         labels = None if classes is None else self._labels(classes, len(seeds))
-        return drawing.draw(self._drawing_with(solver, steps, guidance), list(seeds), labels)
+        return drawing.draw(self._drawing_with(solver, steps, guidance, guide), list(seeds), labels)
 
-    def _drawing_with(self, solver: str | None, steps: int | None, guidance: float | None) -> Method:
-        if (solver, steps, guidance) == (None, None, None):
+    def _drawing_with(
+        self, solver: str | None, steps: int | None, guidance: float | None, guide: "Model | None"
+    ) -> Method:
+        if (solver, steps, guidance, guide) == (None, None, None, None):
             return self.method
         if not isinstance(self.method, DrawsInSteps):
             raise UserError(f"a {self.recipe.name} model draws in one pass: it has no solver, steps or guidance")
-        other = self.method.drawing_with(solver=solver, steps=steps, guidance=guidance)
+        method = self.method
+        if guide is not None:
+            if not isinstance(method, TakesGuide) or not isinstance(guide.method, TakesGuide):
+                raise UserError(f"a {guide.recipe.name} model cannot guide a {self.recipe.name} model: both must be flows")
+            method = method.guided_by(guide.method)
+        other = method.drawing_with(solver=solver, steps=steps, guidance=guidance)
         assert isinstance(other, Method)
         return other
 

@@ -225,6 +225,40 @@ def test_guidance_keeps_to_its_interval() -> None:
         assert torch.equal(method.generate([1, 2, 3], labels), plain)
 
 
+def test_a_guide_leads_away_from_what_it_says_itself() -> None:
+    method, worse, x = by_class(drawing=Drawing(guidance=2.5)), by_class(), torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        worse.network.leave[-1].weight.mul_(0.5)  # pyright: ignore[reportIndexIssue, reportCallIssue]
+        labels = torch.tensor([0, 1])
+        ours, theirs = method.velocity(x, 0.5, labels), worse.velocity(x, 0.5, labels)
+        found = method.guided_by(worse)._guided(labels)(x, 0.5)
+        torch.testing.assert_close(found, theirs + 2.5 * (ours - theirs))
+        itself = method.guided_by(method)._guided(labels)(x, 0.5)
+        assert torch.equal(itself, ours)
+    assert method.worse == ()
+    assert set(method.guided_by(worse).state_dict()) == set(method.state_dict())
+
+
+def test_guided_away_from_a_blurred_guess_pictures_keep_nearer_to_their_centers() -> None:
+    method, worse = exact("straight"), exact("straight")
+    worse.network.spread = 1.5 * SPREAD
+    drawn = {g: method.guided_by(worse).drawing_with(guidance=g).generate(range(500)).flatten() for g in (0.5, 2.0)}
+    away = {g: float((x[:, None] - CENTERS).abs().min(1).values.mean()) for g, x in drawn.items()}
+    plain = float((method.generate(range(500)).flatten()[:, None] - CENTERS).abs().min(1).values.mean())
+    assert away[2.0] < 0.9 * plain < plain < 0.9 * away[0.5]
+
+
+def test_a_guide_that_does_not_fit_is_refused() -> None:
+    method = by_class(drawing=Drawing(guidance=2.0))
+    for other in (exact("straight"), by_class(path="circle"), by_class(conditional=False)):
+        with pytest.raises(UserError, match="train it alike"):
+            method.guided_by(other)
+    with pytest.raises(UserError, match="leads nowhere"):
+        method.guided_by(by_class()).drawing_with(guidance=1.0)
+    never = by_class(unlabelled=0.0)
+    assert never.guided_by(never).drawing_with(guidance=2.0).drawing.guidance == 2.0  # it departs from no class
+
+
 # Settings.
 
 

@@ -84,6 +84,8 @@ class Following(Method):
     """Sigma/alpha where drawing begins; none is all noise."""
     unlabelled: float
     """Share of pictures whose class was not told in training."""
+    worse: "tuple[Following, ...]" = ()
+    """The one method to be guided away from, or none; in a tuple, since it is no part of this one."""
 
     @abstractmethod
     def velocity(self, x: Images, t: float, labels: Labels | None = None, guidance: float = 1.0) -> Images:
@@ -119,7 +121,27 @@ class Following(Method):
         """The velocity of drawing; pictures of any class, which are not guided, have the label that means none."""
         labels = labels if self.classes else None
         any_class = labels is not None and bool((labels == self.classes).all())
-        return lambda x, t: self.velocity(x, t, labels, 1.0 if any_class else self.drawing.guidance_at(self.path, t))
+
+        def guided(x: Tensor, t: float) -> Tensor:
+            guidance = self.drawing.guidance_at(self.path, t)
+            if not self.worse or guidance == 1:
+                return self.velocity(x, t, labels, 1.0 if any_class else guidance)
+            return torch.lerp(self.worse[0].velocity(x, t, labels), self.velocity(x, t, labels), guidance)
+
+        return guided
+
+    def guided_by(self, worse: "Following") -> "Following":
+        """The same network, drawing with guidance away from a worse one (Karras et al. 2024, autoguidance).
+
+        Of the same class is said what both say of it: v(worse) + guidance·(v - v(worse)), in place of guidance from no
+        class. Raises UserError where the two do not go the same way with the same pictures.
+        """
+        ways = [(m.spec.shape, m.spec.classes[: m.classes], m.path, m.most_noise) for m in (self, worse)]
+        if ways[0] != ways[1]:
+            raise UserError("a guide draws pictures of the same shape and classes along the same path: train it alike")
+        other = copy.copy(self)
+        other.worse = (worse,)
+        return other
 
     def _fresh_noise(self, seeds: Sequence[int], like: Tensor) -> solvers.Noise:
         """Of step i; its keys are far from the seeds themselves, which are the keys of the first noise."""
@@ -134,8 +156,8 @@ class Following(Method):
         self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
     ) -> "Following":
         """The same network drawing in another way; raises UserError for a way that there is not."""
-        if guidance is not None and guidance != 1 and not self.classes:
-            raise UserError("guidance is for models that were trained by class")
+        if guidance is not None and guidance != 1 and not self.classes and not self.worse:
+            raise UserError("guidance is for models that were trained by class, or that draw with a guide")
         self.check_guidance(1.0 if guidance is None else guidance)
         if solver is not None and solver not in get_args(solvers.SolverName):
             raise UserError(f"there is no solver {solver!r}: {nearest(solver, get_args(solvers.SolverName))}")
@@ -144,6 +166,8 @@ class Following(Method):
             drawing = replace(self.drawing, **{k: v for k, v in asked.items() if v is not None})
         except ValueError as error:
             raise UserError(f"it cannot be drawn so: {error}") from None
+        if self.worse and drawing.guidance == 1:
+            raise UserError("a guide leads nowhere with a guidance of 1: say how far to go, as with --guidance 2")
         other = copy.copy(self)
         other.drawing = drawing
         return other
@@ -156,7 +180,7 @@ class Following(Method):
 
     def check_guidance(self, guidance: float) -> None:
         """Raise UserError for guidance that there is nothing to depart from."""
-        if guidance != 1 and self.classes and not self.unlabelled:
+        if guidance != 1 and self.classes and not self.unlabelled and not self.worse:
             raise UserError(
                 "guidance departs from what is said without a class, which is never trained with method.unlabelled=0: "
                 "set that above 0, or guidance (method.drawing.guidance) to 1"
