@@ -13,7 +13,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -168,15 +167,18 @@ def speed(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def quality(asked: argparse.Namespace) -> dict[str, Any]:
-    """Each recipe by the command, one after the other, and its scores beside those that know nothing."""
+    """Each recipe by the command, one after the other, and its scores beside those that know nothing.
+
+    A run that is in the folder of runs already is not trained again.
+    """
     rows: dict[str, Any] = {}
     for recipe in asked.recipes:
-        with tempfile.TemporaryDirectory() as place:
-            run = Path(place) / "run"
+        run = asked.runs / f"{recipe}-{asked.minutes:g}"
+        if not (run / "score.json").exists():
             command = [sys.executable, "-m", "mezzotint", "train", recipe, asked.data, "--minutes", str(asked.minutes)]
             subprocess.run([*command, "--out", str(run)], check=True)
-            card = json.loads((run / "score.json").read_text())
-            facts = json.loads((run / "snapshot" / "card.json").read_text())
+        card = json.loads((run / "score.json").read_text())
+        facts = json.loads((run / "snapshot" / "card.json").read_text())
         rows[recipe] = {
             "scores": {name: score for name, score in card["scores"].items() if "[" not in name},
             "mse_frame by step": [s["value"] for n, s in card["scores"].items() if n.startswith("mse_frame[")],
@@ -194,6 +196,7 @@ def main() -> None:
     parser.add_argument("--data", default="moving-fashion")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--recipes", nargs="+", default=["convlstm", "predrnn", "simvp", "convgru"])
+    parser.add_argument("--runs", type=Path, default=Path("runs/forecasting"), help="where the runs are kept")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--each", type=int, default=3)

@@ -22,6 +22,7 @@ def main() -> None:
         *drawing(rows),
         *lossless(),
         *forecasting(),
+        *forecasts(),
         *neighbor(),
         *startup(),
         *data(),
@@ -193,6 +194,33 @@ def forecasting() -> list[str]:
     return [*lines, machine_line(result["machine"]), ""]
 
 
+def forecasts() -> list[str]:
+    """What forecasters reach in the same minutes, beside two that know nothing and what papers report."""
+    result = stored("forecasting-quality")
+    if result is None:
+        return []
+    first = next(iter(result["rows"].values()))
+    protocol, simple = first["protocol"], first["scores"]
+    lines = [f"## Forecasts of {protocol['data']} after {result['minutes']:g} minutes", ""]
+    lines += [
+        f"{protocol['context']} frames given, {protocol['horizon']} forecast; {protocol['clips']:,} clips of the test"
+    ]
+    lines += ["set, one seed. Squared error summed over a frame, as the field does.", ""]
+    lines += ["| forecaster | clips trained on | squared error a frame | the last step's | SSIM | PSNR, dB |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, row in result["rows"].items():
+        own, last = row["scores"], row["mse_frame by step"][-1]
+        error = f"{own['mse_frame']['value']:.1f} ({own['mse_frame']['low']:.1f} to {own['mse_frame']['high']:.1f})"
+        likeness = f"{own['ssim']['value']:.3f} | {own['psnr']['value']:.2f}"
+        lines.append(f"| `{name}` | {row['clips seen']:,} | {error} | {last:.1f} | {likeness} |")
+    for name, said in (("copy_last", "last frame again"), ("linear_motion", "steady motion")):
+        of = [simple[f"{name}_{score}"]["value"] for score in ("mse_frame", "ssim", "psnr")]
+        lines.append(f"| {said} | | {of[0]:.1f} | | {of[1]:.3f} | {of[2]:.2f} |")
+    lines += ["", "On Moving MNIST, whose digits are thinner, papers report after trainings on GPUs:", ""]
+    lines += [f"- {schedule}: {error}" for schedule, error in result["published"].items()]
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
 def neighbor() -> list[str]:
     """Training beside a busy process."""
     result = stored("neighbor")
@@ -308,6 +336,13 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
         said["lossless"] = (
             f"4 min: {ours:.2f} bits a pixel, model counted; the best of PNG, WebP, AVIF and xz {least:.2f}"
         )
+    if (foreseen := stored("forecasting-quality")) is not None:
+        for name, row in foreseen["rows"].items():
+            own, last = (row["scores"][f"{prefix}mse_frame"]["value"] for prefix in ("", "copy_last_"))
+            said[name] = (
+                f"{foreseen['minutes']:g} min: squared error a frame {own:.1f} on {row['protocol']['data']} "
+                f"(last frame again: {last:.1f}; one seed)"
+            )
     return dict(sorted(said.items()))
 
 

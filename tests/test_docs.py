@@ -22,8 +22,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 def shortened(text: str) -> str:
-    """The same with budgets of seconds and hundreds of pictures."""
-    text = re.sub(r"--count \d{4,}", "--count 200", text)
+    """The same with budgets of seconds and tens of pictures."""
+    text = re.sub(r"--count \d{4,}", "--count 60", text)
     return re.sub(r"minutes=\d+", "minutes=0.1", re.sub(r"--minutes \d+", "--minutes 0.1", text))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mezzotint import forecasting, measure
+from mezzotint import forecasting, glance, measure
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.footage import Cut
 from mezzotint.method import Method
@@ -86,7 +86,7 @@ def test_a_limit_of_clips_and_the_quick_look_agree(moving_bars: Dataset):
     card = measure.measure(method, moving_bars, count=4)
     assert clips == 4
     assert value == pytest.approx(card.scores["mse_frame"].value)
-    looked = measure.validation_score(method, moving_bars)
+    looked = glance.validation_score(method, moving_bars)
     assert (looked.name, looked.higher_is_better, looked.pictures) == ("mse_frame", False, 10)
 
 

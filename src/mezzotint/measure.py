@@ -1,6 +1,5 @@
 """The only evaluation loop: a trained method and a data set in, scores with their protocol out."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +10,15 @@ from torch import Tensor
 from mezzotint import forecasting
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import ordered, rows_of
-from mezzotint.drawing import CHUNK, FIRST_SEED, Drawn, device_of, draw, drawn_like, using
+from mezzotint.data.loader import ordered
+from mezzotint.drawing import CHUNK, FIRST_SEED, Drawn, device_of, drawn_like, using
 from mezzotint.errors import UserError
 from mezzotint.losses import flow
 from mezzotint.losses.divergence import importance_bound
 from mezzotint.method import Method
 from mezzotint.metrics import detection, distortion, distribution, embedding, rate
 from mezzotint.metrics.classification import Classification
+from mezzotint.metrics.distribution import FEWEST, NEIGHBORS
 from mezzotint.metrics.features import AS_THEY_ARE, Extractor, Spatial, is_fid, random_filters
 from mezzotint.metrics.interval import Score, mean, mean_of, proportion
 from mezzotint.scorecard import MEASURES, ScoreCard
@@ -26,7 +26,6 @@ from mezzotint.types import (
     Batch,
     Calibrates,
     Classifies,
-    Denoises,
     Detects,
     DrawsInSteps,
     Embeds,
@@ -55,56 +54,10 @@ WEIGHED, CODES = 500, 32
 """Pictures whose probability is estimated by importance weights, and codes drawn for each."""
 REDRAWN = 500
 """Pictures of which a part is given, for the rest to be drawn."""
-GLANCE, GLANCE_CLIPS = 1000, 50
-"""Pictures, or clips, that a milestone's validation score looks at."""
-ENOUGH = 50
-"""Validation pictures that drawn ones are compared with by themselves; fewer would tell little."""
-DRAWN = 500
-"""Pictures that a quick look draws at least."""
-NEIGHBORS = 5
-"""Reach of the balls of precision, recall, density and coverage."""
 BLOCKS_WITHIN = 8
 """Of the jackknife of each class's distance, whose mean over the classes is what counts."""
-FEWEST = NEIGHBORS + 1
-"""Pictures in a set that can be compared with another."""
 QUANTIZATION = "8 bits a channel"
 """Pictures are judged as they would be saved."""
-
-
-@dataclass(frozen=True)
-class Glance:
-    """A quick validation score."""
-
-    name: str
-    value: float
-    higher_is_better: bool
-    pictures: int
-    seen: "Seen | None" = None
-    """Of a method that was judged by its drawn pictures."""
-
-    @property
-    def badness(self) -> float:
-        """Lower is better and zero is perfect; nan where the score has no perfect value."""
-        if not self.higher_is_better:
-            return self.value
-        return 1 - self.value if self.name == "accuracy" else math.nan
-
-    @property
-    def error(self) -> float:
-        """Standard error of the value; 0 where it is not known."""
-        if self.name != "accuracy":
-            return 0.0
-        return math.sqrt(max(self.value * (1 - self.value), 1 / self.pictures) / self.pictures)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a quick look saw: features of real and of drawn pictures."""
-
-    real: Tensor
-    drawn: Tensor
-    labels: tuple[Tensor, Tensor] | None
-    """Classes of either, for a method that draws by class."""
 
 
 @dataclass(frozen=True)
@@ -136,61 +89,6 @@ class MethodFeatures:
 
 def _spoken(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}×{shape[2]}×{shape[0]}"
-
-
-def validation_score(method: Method, dataset: Dataset, known: Seen | None = None) -> Glance:
-    """A quick look at up to 1,000 validation pictures: accuracy, evidence bound, error or Fréchet distance.
-
-    Where there are hardly any it looks at training pictures; of a single one there is no distance (not a number).
-    `known` is what an earlier look saw, whose real pictures need not be looked at again.
-    """
-    split = "validation" if len(dataset.splits["validation"]) >= FEWEST else "train"
-    if isinstance(method, Forecasts):
-        error, clips = forecasting.glance(method, dataset, split, GLANCE_CLIPS)
-        return Glance("mse_frame", error, False, clips)
-    batches = list(ordered(dataset, split, CHUNK, device_of(method), GLANCE))
-    looked_at = sum(len(x) for x, _ in batches)
-    with using(method):
-        if isinstance(method, Detects):
-            found = torch.cat([method.detect(x).cpu() for x, _ in batches])
-            given = torch.from_numpy(dataset.targets["boxes"][rows_of(dataset, split, GLANCE)])
-            score = detection.glance(given, found, method.spec.things)
-            return Glance(detection.AP_50, score, True, looked_at)
-        if isinstance(method, Classifies):
-            right = [(method.classify(x).argmax(1) == y).float() for x, y in batches]
-            return Glance("accuracy", float(torch.cat(right).mean()), True, looked_at)
-        if isinstance(method, HasLikelihood):
-            bound = [method.elbo(x, y, seed) for seed, (x, y) in enumerate(batches)]
-            bits = rate.bits_per_dimension(torch.cat(bound), dataset.spec.dimensions)
-            return Glance("bits_per_dimension", bits.value, False, looked_at)
-        if isinstance(method, Denoises):
-            errors = torch.cat([method.denoising_error(x, y, seed) for seed, (x, y) in enumerate(batches[:5])])
-            return Glance("denoising_error", float(errors.mean()), False, len(errors))
-        if isinstance(method, Embeds):
-            rank = embedding.effective_rank(torch.cat([method.features(x) for x, _ in batches]).cpu(), resamples=1)
-            return Glance("effective_rank", rank.value, True, looked_at)
-    return _glance_at_drawn(method, dataset, known)
-
-
-def _glance_at_drawn(method: Method, dataset: Dataset, known: Seen | None) -> Glance:
-    split = "validation" if len(dataset.splits["validation"]) >= ENOUGH else "train"
-    extractor = random_filters(dataset.spec)
-    if known is None:
-        batches = list(ordered(dataset, split, CHUNK, limit=GLANCE))
-        real = torch.cat([extractor(x) for x, _ in batches])
-        kinds = torch.cat([y for _, y in batches if y is not None]) if method.classes else None
-    else:
-        real, kinds = known.real, known.labels and known.labels[0]
-    count = max(DRAWN, len(real))
-    if len(real) < 2:
-        return Glance("frechet_random_filters", math.nan, False, count)
-    seeds = range(FIRST_SEED, FIRST_SEED + count)
-    fake = torch.cat([extractor(part) for part in draw(method, seeds).split(CHUNK)])
-    if not bool(torch.isfinite(fake).all()):
-        return Glance("frechet_random_filters", math.nan, False, count)
-    distance = distribution.frechet(distribution.Moments.of(real), distribution.Moments.of(fake))
-    labels = None if kinds is None else (kinds, torch.tensor([s % method.classes for s in seeds]))
-    return Glance("frechet_random_filters", distance, False, count, Seen(real, fake, labels))
 
 
 def usual_count(minutes: float | None) -> int:
@@ -228,7 +126,8 @@ def measure(
 ) -> ScoreCard:
     """All scores that the method's abilities admit, on one split of the data.
 
-    `count` bounds the pictures drawn and the real ones they are compared with; `shown` are those pictures, where they
+    `count` bounds the pictures drawn, the real ones they are compared with, and those whose probability is estimated at
+    length; `shown` are those pictures, where they
     were drawn before (`drawn_like` with the same arguments); `extractor` gives the features of the
     distances (default: fixed random filters); `weights` is the hash of the weights, for the protocol. `thorough` asks
     for what takes long as well: the spatial distance (Nash et al. 2021), for which all pictures are looked at again,
@@ -247,11 +146,11 @@ def measure(
         if isinstance(method, Encodes):
             _reconstruction(method, dataset, split, card)
         if isinstance(method, WeighsCodes) and thorough:
-            _importance(method, dataset, split, seed, card)
+            _importance(method, dataset, split, min(count, WEIGHED), seed, card)
         if isinstance(method, Redraws) and method.beside:
             _redrawing(method, dataset, split, seed, card)
         if isinstance(method, FlowsBack) and thorough:
-            _density(method, dataset, split, seed, card)
+            _density(method, dataset, split, min(count, DENSITIES), seed, card)
     if isinstance(method, Forecasts):
         _forecasts(method, dataset, split, count, extractor or random_filters(dataset.spec), seed, card)
     if isinstance(method, Generates):
@@ -407,11 +306,11 @@ def _likelihood(method: HasLikelihood, dataset: Dataset, split: str, seed: int, 
     card.protocol["decoder"] = observation.reading.spoken
 
 
-def _importance(method: WeighsCodes, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+def _importance(method: WeighsCodes, dataset: Dataset, split: str, count: int, seed: int, card: _Card) -> None:
     """A tighter bound from several codes a picture."""
     bounds = [
         importance_bound(torch.stack([method.log_weight(x, y, (seed + i) * CODES + k) for k in range(CODES)]))
-        for i, (x, y) in enumerate(ordered(dataset, split, CHUNK, device_of(method), WEIGHED))
+        for i, (x, y) in enumerate(ordered(dataset, split, CHUNK, device_of(method), count))
     ]
     bound = torch.cat(bounds)
     card.scores["bits_per_dimension_iw"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
@@ -420,10 +319,10 @@ def _importance(method: WeighsCodes, dataset: Dataset, split: str, seed: int, ca
     )
 
 
-def _density(method: FlowsBack, dataset: Dataset, split: str, seed: int, card: _Card) -> None:
+def _density(method: FlowsBack, dataset: Dataset, split: str, count: int, seed: int, card: _Card) -> None:
     """Bits per dimension by the flow that pictures are drawn by."""
     found: list[Tensor] = []
-    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), DENSITIES)):
+    for i, (images, labels) in enumerate(ordered(dataset, split, CHUNK, device_of(method), count)):
         uniform = torch.special.ndtr(Batch(images, seed=seed + i).normal(*dataset.spec.shape, stream=1))
         spread_out, extra = flow.dequantized(images, uniform)
         found.append(method.log_density(spread_out, labels, seed + i, DENSITY_STEPS) + extra)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
-from mezzotint import catalog, codec, drawing, measure, snapshot
+from mezzotint import catalog, codec, drawing, glance, measure, snapshot
 from mezzotint.data import boxes, scenes
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Augment, Batches
@@ -79,7 +79,7 @@ def test_one_batch_is_learned_by_heart_and_found_again(small: Dataset, recipe: R
     card = measure.measure(method, learned)
     assert card.scores[AP_50].value > 0.9
     assert card.protocol["boxes"] == int((batch.targets["boxes"][:, :, 0] >= 0).sum())
-    assert measure.validation_score(method, learned).name == AP_50
+    assert glance.validation_score(method, learned).name == AP_50
     assert drawing.telling_sheets(method, learned, card)["boxes"].shape[2] == 3
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from mezzotint import measure
+from mezzotint import glance, measure
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
 from mezzotint.methods.vicreg import cropped
@@ -62,4 +62,4 @@ def test_it_learns_classes_that_it_was_never_told(
     assert card.scores["neighbor_accuracy"].low > 0.85
     assert "neighbor_accuracy" not in measure.measure(method, blind).scores
     assert card.scores["effective_rank"].value > 5
-    assert measure.validation_score(method, blind).name == "effective_rank"
+    assert glance.validation_score(method, blind).name == "effective_rank"

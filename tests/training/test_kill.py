@@ -17,8 +17,8 @@ from mezzotint.training import checkpoint, journal
 pytestmark = pytest.mark.slow
 
 COMMAND = str(Path(sys.executable).with_name("mezzotint"))
-CLASSIC = ["cnn-classic", "digits", "--images", "60k", "--set", "batch=64"]
-DCGAN = ["dcgan", "digits", "--images", "24k", "--set", "batch=64"]
+CLASSIC = ["cnn-classic", "digits", "--images", "30k", "--set", "batch=64"]
+DCGAN = ["dcgan", "digits", "--images", "10k", "--set", "batch=64"]
 FIXED = ["--set", "checkpoint_seconds=0.05", "--set", "milestones=3"]
 
 
@@ -107,7 +107,7 @@ def test_killed_before_its_first_checkpoint_a_run_begins_again(home: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_and_says_how_to_go_on(number: signal.Signals, home: Path) -> None:
-    words = ["cnn-classic", "digits", "--images", "40k", "--set", "batch=64", *settings(1, "fp32")]
+    words = ["cnn-classic", "digits", "--images", "20k", "--set", "batch=64", *settings(1, "fp32")]
     finish("train", *words, "--out", "whole", folder=home)
     process = start("train", *words, "--set", "checkpoint_seconds=999", "--out", "run", folder=home)
     while '"train"' not in (home / "run/journal.jsonl").read_text() if (home / "run/journal.jsonl").exists() else True:

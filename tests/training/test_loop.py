@@ -224,8 +224,8 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], None]:
 
     def give(values: list[float]) -> None:
         left: Iterator[float] = iter(values)
-        glance = looping.measure.Glance
-        monkeypatch.setattr(looping.measure, "validation_score", lambda *_: glance("accuracy", next(left), True, 1))
+        one = looping.glance.Glance
+        monkeypatch.setattr(looping.glance, "validation_score", lambda *_: one("accuracy", next(left), True, 1))
 
     return give
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mezzotint import drawing, measure
+from mezzotint import drawing, glance
 from mezzotint.data.dataset import Dataset
 from mezzotint.digest import tensors_digest
 from mezzotint.errors import UserError
@@ -200,16 +200,16 @@ def test_what_is_read_of_a_game(name: str, make_recipe: Any, digits: Dataset) ->
     torch.manual_seed(0)
     method = make_recipe(name).method.build(digits.spec)
     assert isinstance(method, Discriminates)
-    glance = measure.validation_score(method, digits)
-    assert glance.seen is not None
-    found = watch.Eyes(digits).read(0, method, glance, watch.Tally())
-    assert found == watch.Eyes(digits).read(0, method, glance, watch.Tally())
-    assert found.score == glance.value
+    look = glance.validation_score(method, digits)
+    assert look.seen is not None
+    found = watch.Eyes(digits).read(0, method, look, watch.Tally())
+    assert found == watch.Eyes(digits).read(0, method, look, watch.Tally())
+    assert found.score == look.value
     assert found.spread is not None
     assert found.spread >= 0
     assert found.overlap is not None
     assert 0 <= found.overlap <= 1
-    assert glance.value == measure.validation_score(method, digits, glance.seen).value
+    assert look.value == glance.validation_score(method, digits, look.seen).value
 
 
 def test_one_picture_for_all_seeds_is_seen(make_recipe: Any, digits: Dataset) -> None:
@@ -217,7 +217,7 @@ def test_one_picture_for_all_seeds_is_seen(make_recipe: Any, digits: Dataset) ->
     with torch.no_grad():
         for p in method.generator.body[-2].parameters():
             p.zero_()
-    found = watch.Eyes(digits).read(0, method, measure.validation_score(method, digits), watch.Tally())
+    found = watch.Eyes(digits).read(0, method, glance.validation_score(method, digits), watch.Tally())
     assert (found.spread, found.nearest) == pytest.approx((0, 0), abs=1e-6)
     assert watch.trouble(HEALTHY, found) is not None
 

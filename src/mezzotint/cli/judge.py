@@ -38,7 +38,7 @@ def measure(
         A run of a recogniser, or a file of Inception-2015's or DINOv2's weights, in whose features the distances are
         measured (default: random-filters).
     count:
-        Pictures to draw.
+        Pictures to draw, and the most whose probability is estimated at length.
     seed:
         Another seed draws other pictures.
     """

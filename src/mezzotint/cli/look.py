@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from mezzotint.cli.make import Crop
+from mezzotint.cli.make import Bar, Crop
 from mezzotint.cli.use import AsJson
 from mezzotint.errors import UserError
 
@@ -67,7 +67,8 @@ def check(folder: str, /, *, size: int | None = None, crop: Crop = "center", as_
     """
     from mezzotint.data import check as checking
 
-    report = checking.check(folder, size=size, crop=crop)
+    with Bar() as bar:
+        report = checking.check(folder, size=size, crop=crop, progress=bar.decoding)
     print(json.dumps(report.to_dict(), indent=1) if as_json else "\n".join(report.lines()))
 
 

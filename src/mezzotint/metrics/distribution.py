@@ -21,6 +21,10 @@ Matrix = NDArray[np.float64]
 """What Fréchet distances are computed with: numpy throughout, since the threads of two libraries by turns wait for one
 another."""
 
+NEIGHBORS = 5
+"""Reach of the balls of precision, recall, density and coverage."""
+FEWEST = NEIGHBORS + 1
+"""Pictures in a set that can be compared with another."""
 ROWS = 1024
 """Pictures of one set compared at a time with all of the other: 80 MB a table against 10,000."""
 TILE = 512

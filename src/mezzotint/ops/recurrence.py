@@ -4,6 +4,7 @@ All of it is pointwise but for the state-to-state convolution of `LstmSequence`,
 once for all steps.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,20 @@ from mezzotint.ops.convolution import Geometry, correlation
 
 sigmoid_slope = torch.ops.aten.sigmoid_backward
 tanh_slope = torch.ops.aten.tanh_backward
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent by the logistic function, 2/(1 + exp(-2x)) - 1: on CPUs a third of the library's time.
+
+    Reckoned in 32 bits at least, since the difference would cost a narrow type its small values.
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return (2 * wide).sigmoid_().mul_(2).sub_(1)
+
+
+def _piled(steps: Sequence[Tensor]) -> Tensor:
+    """Steps in one piece, time first; a single one, as all that is fed back are, is not copied for it."""
+    return steps[0][None] if len(steps) == 1 else torch.stack(steps)
 
 
 class LstmSequence(torch.autograd.Function):
@@ -31,19 +46,22 @@ class LstmSequence(torch.autograd.Function):
         """The outputs of all steps and the last memory."""
         hidden, margin = weight.shape[1], weight.shape[2] // 2
         gates: list[Tensor] = []
-        outputs, memories, squashed = [h], [c], list[Tensor]()
+        outputs, memories, squashed = [h], list[Tensor](), list[Tensor]()
         # Nothing is recalled from an empty output; to look for it on a GPU would halt it.
         ctx.blank = h.device.type == "cpu" and not ctx.needs_input_grad[2] and not h.any()
         for t, now in enumerate(seen):
             recalls = t or not ctx.blank
             gate = F.conv2d(outputs[-1], weight, padding=margin).add_(now) if recalls else now.clone()
             i, f, o = gate[:, : 3 * hidden].sigmoid_().split(hidden, 1)
-            memories.append((f * memories[-1]).add_(i * gate[:, 3 * hidden :].tanh_()))
-            squashed.append(memories[-1].tanh().to(gate.dtype))
+            candidate = tanh(gate[:, 3 * hidden :])
+            gate[:, 3 * hidden :] = candidate
+            memories.append(c.to(gate.dtype))
+            c = (f * c).add_(candidate.mul_(i))
+            squashed.append(tanh(c).to(gate.dtype))
             outputs.append(o * squashed[-1])
             gates.append(gate)
-        ctx.save_for_backward(weight, *gates, *memories[:-1], *squashed, *outputs[:-1])
-        return torch.stack(outputs[1:]), memories[-1].clone()
+        ctx.save_for_backward(weight, *gates, *memories, *squashed, *outputs[:-1])
+        return _piled(outputs[1:]), c
 
     @staticmethod
     @once_differentiable
@@ -59,11 +77,12 @@ class LstmSequence(torch.autograd.Function):
             i, _, o, g = gates[t].split(hidden, 1)
             h = h + wanted[t]
             c = c + tanh_slope(h * o, squashed[t])
+            narrow = c.to(g.dtype)  # products of two types, written to a third place, take eight times as long
             slope = torch.empty_like(gates[t])
-            torch.mul(c, g, out=slope[:, :hidden])
-            torch.mul(c, memories[t], out=slope[:, hidden : 2 * hidden])
+            torch.mul(narrow, g, out=slope[:, :hidden])
+            torch.mul(narrow, memories[t], out=slope[:, hidden : 2 * hidden])
             torch.mul(h, squashed[t], out=slope[:, 2 * hidden : 3 * hidden])
-            torch.mul(c, i, out=slope[:, 3 * hidden :])
+            torch.mul(narrow, i, out=slope[:, 3 * hidden :])
             three = slope[:, : 3 * hidden]
             sigmoid_slope(three, gates[t][:, : 3 * hidden], grad_input=three)
             tanh_slope(slope[:, 3 * hidden :], g, grad_input=slope[:, 3 * hidden :])
@@ -71,11 +90,13 @@ class LstmSequence(torch.autograd.Function):
             c = c * gates[t][:, hidden : 2 * hidden]
             if t or not ctx.blank:
                 h = F.conv_transpose2d(slope, weight, padding=margin)
-        by_seen, first = torch.stack(slopes[::-1]), int(ctx.blank)
+        by_seen, first = _piled(slopes[::-1]), int(ctx.blank)
         by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         if by_weight is not None and first < steps:
             geometry = Geometry(weight.shape[2], 1, margin, *outputs[0].shape[2:])
-            by_weight = correlation(torch.cat(outputs[first:]), by_seen[first:].flatten(0, 1), weight, geometry)
+            by_weight = correlation(
+                _piled(outputs[first:]).flatten(0, 1), by_seen[first:].flatten(0, 1), weight, geometry
+            )
         return by_seen, by_weight, None if ctx.blank else h, c
 
 
@@ -91,8 +112,8 @@ class Remember(torch.autograd.Function):
         """The memory afterwards."""
         hidden = memory.shape[1]
         gates = asked[:, : 2 * hidden].sigmoid()
-        candidate = asked[:, 2 * hidden :].tanh()
-        ctx.save_for_backward(gates, candidate, memory)
+        candidate = tanh(asked[:, 2 * hidden :])
+        ctx.save_for_backward(gates, candidate.to(asked.dtype), memory.to(asked.dtype))
         i, f = gates.chunk(2, 1)
         return (f * memory).add_(i * candidate)
 
@@ -104,10 +125,11 @@ class Remember(torch.autograd.Function):
         hidden, wanted = memory.shape[1], gradients[0]
         i, f = gates.chunk(2, 1)
         n, _, height, width = memory.shape
+        narrow = wanted.to(gates.dtype)
         slope = gates.new_empty(n, height, width, 3 * hidden).permute(0, 3, 1, 2)
-        torch.mul(wanted, candidate, out=slope[:, :hidden])
-        torch.mul(wanted, memory, out=slope[:, hidden : 2 * hidden])
-        torch.mul(wanted, i, out=slope[:, 2 * hidden :])
+        torch.mul(narrow, candidate, out=slope[:, :hidden])
+        torch.mul(narrow, memory, out=slope[:, hidden : 2 * hidden])
+        torch.mul(narrow, i, out=slope[:, 2 * hidden :])
         two = slope[:, : 2 * hidden]
         sigmoid_slope(two, gates, grad_input=two)
         tanh_slope(slope[:, 2 * hidden :], candidate, grad_input=slope[:, 2 * hidden :])

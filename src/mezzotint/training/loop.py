@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mezzotint import drawing, forecasting, measure
+from mezzotint import drawing, forecasting, glance, measure
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
@@ -74,7 +74,7 @@ class Training:
         self.execution = recipe.execution
         self.plan = Plan(run.plan_file)
         self.eyes = watch.Eyes(dataset)
-        self._seen: measure.Seen | None = None
+        self._seen: glance.Seen | None = None
         """At the last milestone: its real pictures are looked at once."""
         self.messages: list[str] = []
 
@@ -332,10 +332,10 @@ class Training:
         if self.state.images == 0 and self.recipe.milestones and isinstance(self.state.method, Discriminates):
             self.state.readings.append(self._look()[1])
 
-    def _look(self) -> tuple[measure.Glance, watch.Reading]:
+    def _look(self) -> tuple[glance.Glance, watch.Reading]:
         """The validation score, and what the watch reads; both into the journal."""
         state, began = self.state, time.monotonic()
-        score = measure.validation_score(state.average.method, self.dataset, self._seen)
+        score = glance.validation_score(state.average.method, self.dataset, self._seen)
         self._seen, scored = score.seen or self._seen, time.monotonic()
         reading = self.eyes.read(state.images, state.method, score, state.tally)
         state.tally = watch.Tally()

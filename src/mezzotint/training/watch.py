@@ -17,9 +17,10 @@ from torch import Tensor
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
 from mezzotint.drawing import device_of, draw, using
-from mezzotint.measure import FEWEST, Glance
+from mezzotint.glance import Glance
 from mezzotint.method import Method
 from mezzotint.metrics import distribution
+from mezzotint.metrics.distribution import FEWEST
 from mezzotint.recipe import Optimizer, Recipe
 from mezzotint.types import Discriminates, Labels
 
