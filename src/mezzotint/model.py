@@ -126,7 +126,9 @@ class Model:
         method = self.method
         if guide is not None:
             if not isinstance(method, TakesGuide) or not isinstance(guide.method, TakesGuide):
-                raise UserError(f"a {guide.recipe.name} model cannot guide a {self.recipe.name} model: both must be flows")
+                raise UserError(
+                    f"a {guide.recipe.name} model cannot guide a {self.recipe.name} model: both must be flows"
+                )
             method = method.guided_by(guide.method)
         other = method.drawing_with(solver=solver, steps=steps, guidance=guidance)
         assert isinstance(other, Method)

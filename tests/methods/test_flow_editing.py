@@ -165,7 +165,9 @@ def given(part: Any, channels: int = 1, **changes: Any) -> Flow:
     return method
 
 
-@pytest.mark.parametrize(("part", "channels", "beside"), [(Holes(), 3, 4), (Shrunk(factor=2), 1, 2), (Grey(), 3, 2), (Edges(), 3, 4)])
+@pytest.mark.parametrize(
+    ("part", "channels", "beside"), [(Holes(), 3, 4), (Shrunk(factor=2), 1, 2), (Grey(), 3, 2), (Edges(), 3, 4)]
+)
 def test_what_is_given_reaches_the_network_and_need_not(part: Any, channels: int, beside: int) -> None:
     method = given(part, channels)
     assert method.beside == beside

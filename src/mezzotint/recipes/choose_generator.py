@@ -47,9 +47,8 @@ def _best(
     worth = minutes * pace / LAPTOP * math.prod(table[0].shape[1:]) / (spec.height * spec.width)
     rows = about(table, worth)
     recipe, care = _for_few(made[rows[0].recipe], spec)
-    time = (
-        f"by machine and pixels like {worth:.2g} minutes on two CPU cores with {_where(rows[0])}, where it was measured"
-    )
+    like = f"{worth:.2g}" if worth < 10 else f"{worth:,.0f}"
+    time = f"by machine and pixels like {like} minutes on two CPU cores with {_where(rows[0])}, where it was measured"
     why = f"{recipe.name}, but with networks of the run that it begins from" if started else _reason(rows, what)
     return recipe, (task(spec, minutes, images, name), time, why, *care)
 

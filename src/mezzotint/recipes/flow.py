@@ -54,7 +54,7 @@ LARGE = tuple(UnetConfig(width=width, blocks=2, dropout=0.1) for width in (224, 
 
 
 def flow_large(spec: DataSpec, minutes: float, pace: float = ACCELERATOR) -> Recipe:
-    """`flow` for a GPU, or for very long: as large as the budget affords at a `pace` (`recipes.work`), in large batches."""
+    """`flow` for a GPU or for hours: as large as the budget affords at this pace (`recipes.work`), in large batches."""
     most = affordable(spec, minutes, pace)
     network = next((unet for unet in reversed(LARGE) if _work(unet, spec) <= most), LARGE[0])
     return replace(_denoiser("flow-large", replace(_flow(spec, minutes), network=network)), batch=256)
