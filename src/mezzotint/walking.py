@@ -45,7 +45,7 @@ def _shares(ends: Labels, share: Float[Tensor, " steps"], classes: int) -> Float
 
 def along_factors(
     method: Method, seeds: Sequence[int], count: int, steps: int, reach: float, kinds: Labels | None
-) -> Float[Tensor, "n c h w"]:
+) -> Float[Tensor, "walked c h w"]:
     """Each seed's picture, of its class in `kinds`, along the `count` directions that the first weights stretch most.
 
     len(seeds)·count·steps pictures: for each seed and direction, `steps` from -reach to reach (Shen & Zhou 2021).
