@@ -58,15 +58,15 @@ def test_only_rows_of_one_ruler_and_data_set_are_compared() -> None:
     assert league([], SPEC) == []
 
 
-def test_times_that_are_near_to_the_budget_are_compared() -> None:
+def test_what_took_about_as_long_or_less_is_compared() -> None:
     table = [row("r3gan", 9.0, 5.0), row("sngan", 8.0, 10.0), row("sngan", 20.0, 5.0), row("vae-dense", 52.0, 1.0)]
 
     def order(worth: float) -> list[tuple[str, float]]:
         return [(found.recipe, found.frechet) for found in about(table, worth)]
 
-    assert order(100.0) == order(10.0) == [("sngan", 8.0), ("r3gan", 9.0)]
-    assert order(5.0) == [("r3gan", 9.0), ("sngan", 20.0)]  # of sngan's two the nearer one
-    assert order(1.0) == [("vae-dense", 52.0)]
+    assert order(100.0) == order(7.0) == [("sngan", 8.0), ("r3gan", 9.0), ("vae-dense", 52.0)]
+    assert order(6.0) == order(4.0) == [("r3gan", 9.0), ("sngan", 20.0), ("vae-dense", 52.0)]
+    assert order(3.0) == order(1.0) == order(0.1) == [("vae-dense", 52.0)]
 
 
 # Choosing.

@@ -26,6 +26,10 @@ FEW = 2_000
 """Training pictures under which a network would soon know them by heart."""
 
 
+STRETCH = 1.5
+"""Times the budget that a measured training may have had for its distance to be believed of the budget."""
+
+
 def gan(spec: DataSpec, minutes: float, images: int | None = None, started: bool = False) -> Choice:
     """The GAN that was measured to draw best; `images` and `started` as for `recipes.choose.recognize`."""
     return _best((gans,), "GANs", spec, minutes, images, started)
@@ -89,24 +93,20 @@ def league(rows: Sequence[Distance], spec: DataSpec) -> list[Distance]:
 
 
 def about(table: Sequence[Distance], worth: float) -> list[Distance]:
-    """What was measured in about the time `worth`, a row a recipe, the least distance first.
+    """What was measured in up to one and a half times the time `worth`, a row a recipe, the least distance first.
 
-    About it is half to twice the measured time that is nearest to it; of several of a recipe the nearest counts.
+    Of several rows of a recipe the longest counts; where all took longer, the shortest there are stand for them.
     """
-    nearest = min((row.minutes for row in table), key=lambda minutes: abs(math.log(minutes / worth)))
-
-    def away(row: Distance) -> float:
-        return abs(math.log(row.minutes / nearest))
-
-    rows = sorted((row for row in table if away(row) <= math.log(2)), key=away, reverse=True)
+    most = max(STRETCH * worth, min(row.minutes for row in table))
+    rows = sorted((row for row in table if row.minutes <= most), key=lambda row: row.minutes)
     return sorted({row.recipe: row for row in rows}.values(), key=lambda row: row.frechet)
 
 
 def _reason(rows: Sequence[Distance], what: str) -> str:
     best, others = rows[0], rows[1:]
     if not others:
-        return f"{_result(best)}, and no other of the {what} was measured in a time as near to that"
-    least = f"the least Fréchet distance of the {len(rows)} {what} measured in a time near to that"
+        return f"{_result(best)}, and no other of the {what} was measured in so little time"
+    least = f"the least Fréchet distance of the {len(rows)} {what} measured in about that time or less"
     return f"{_result(best)}: {least}; next is {_result(others[0])}"
 
 
