@@ -31,8 +31,13 @@ def main() -> None:
         *measuring(),
     ]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts).rstrip() + "\n")
-    said = headlines(rows)
-    (ROOT / "src" / "mezzotint" / "measured.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    said, found = headlines(rows), distances(rows)
+    known = {
+        name: ({"said": said[name]} if name in said else {}) | ({"distances": found[name]} if name in found else {})
+        for name in sorted(said.keys() | found.keys())
+    }
+    told = json.dumps(known, indent=1, ensure_ascii=False) + "\n"
+    (ROOT / "src" / "mezzotint" / "recipes" / "measured.json").write_text(told)
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition("<!-- models -->\n")
     _, _, after = rest.partition("<!-- /models -->")
@@ -375,6 +380,26 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
             f"{told['bd_rate_psnr']:+.0f} % of WebP's bits at equal PSNR, {told['bd_rate_ms_ssim']:+.0f} % at MS-SSIM"
         )
     return dict(sorted(said.items()))
+
+
+def distances(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By recipe as it is: what `mezzotint.recipes.measured.Distance` holds of each budget, data set and ruler."""
+    drawn = [row for row in rows if "frechet" in row["scores"] and not row["set"]]
+    rulers = sorted({ruler(row) for row in drawn})
+    alike = {name: groups([row for row in drawn if ruler(row) == name]) for name in rulers}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, parts in alike.items():
+        for (recipe, data, minutes, _), trained in sorted(parts.items()):
+            value = {"minutes": minutes, "frechet": round(median(trained, "frechet"), 2), "runs": len(trained)}
+            about = {"data": data, "shape": trained[0]["protocol"]["shape"], "ruler": name}
+            found.setdefault(recipe, []).append(value | about)
+    return found
+
+
+def ruler(row: dict[str, Any]) -> str:
+    """In which features, and by which way of measuring, a row's distances were taken."""
+    protocol = row["protocol"]
+    return f"{protocol['extractor']['name']} {protocol['extractor']['digest'][:8]}, measures {protocol['measures']}"
 
 
 FAMILIES = {

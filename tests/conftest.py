@@ -133,9 +133,10 @@ def moving(cache_folder: Path) -> Any:
 
 NARROW = {
     "convlstm-vae": ("method.network.core.width=8", "method.network.core.patch=2"),
+    "flow-large": ("method.network.width=32",),
     "simvp": ("method.network.width=8", "method.network.hidden=16", "method.network.blocks=1"),
 }
-"""Settings that keep the networks for clips small; those of the others are the last line's."""
+"""Settings that keep large networks small; those of the other ones for clips are the last line's."""
 NARROW_CELLS = ("method.network.width=8", "method.network.patch=2")
 
 
@@ -160,7 +161,7 @@ def make_recipe(still: Any, moving: Any) -> Callable[..., Any]:
         recipe = catalog.recipe(name, (moving if clips else still).spec, 1.0)
         recipe = replace(recipe, batch=batch, budget=Budget(images=steps * batch), execution=Execution(**STEADY))
         recipe = replace(recipe, **{"milestones": 0, **changes})
-        for setting in (*(NARROW.get(name, NARROW_CELLS) if clips else ()), *settings):
+        for setting in (*NARROW.get(name, NARROW_CELLS if clips else ()), *settings):
             recipe = with_setting(recipe, setting, catalog.kinds())
         return recipe
 

@@ -25,7 +25,7 @@ FLAGS = {
     look.board: "runs port",
     judge.compare: "runs out recompute split features count",
     judge.arena: "data recipes minutes seeds out set features count",
-    use.generate: "run count seed classes solver steps guidance between out",
+    use.generate: "run count seed classes solver steps guidance guide between out",
     recognize.classify: "run pictures as_json top precision strange out",
     recognize.explain: "run pictures how of out",
     recognize.labels: "data recipe minutes images folds size set seed out",
@@ -48,7 +48,7 @@ FLAGS = {
     edit.outpaint: "run picture left right top bottom classes count seed out",
     edit.vary: "run pictures strength classes count seed out",
     edit.move: "run pictures classes to strength out",
-    edit.restore: "run pictures blur down grey classes count seed out",
+    edit.restore: "run pictures blur down grey edges classes count seed out",
 }
 
 

@@ -1,10 +1,8 @@
 """The table of contents: recipes and what they are for, in plain dicts that import nothing heavy."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint import codec
@@ -50,8 +48,10 @@ RECIPES: dict[str, Entry] = {
     "edm": Entry("flow", "draw pictures: diffusion with a preconditioned network", "0.7 to 5.3 M"),
     "flow": Entry("flow", "draw pictures: flow matching, by class", "0.7 to 5.3 M"),
     "flow-color": Entry("flow", "color grey pictures: flow matching", "0.7 to 5.3 M"),
+    "flow-edges": Entry("flow", "draw pictures from their edges: flow matching", "0.7 to 5.3 M"),
     "flow-fast": Entry("flow", "draw pictures in one to four steps, by class: a distilled flow", "1.4 to 10.6 M"),
     "flow-inpaint": Entry("flow", "fill holes in pictures: flow matching", "0.7 to 5.3 M"),
+    "flow-large": Entry("flow", "draw pictures, on a GPU or in hours: a large flow, by class", "30 to 60 M"),
     "flow-upscale": Entry("flow", "enlarge pictures: flow matching", "0.7 to 5.3 M"),
     "fsq": Entry("vae", "reconstruct, draw by class: symbols by rounding, and a prior over them", "1.9 M"),
     "gan-mlp": Entry("gan", "draw pictures: the tutorials' first GAN, a dense generator", "0.1 M"),
@@ -79,17 +79,20 @@ RECIPES: dict[str, Entry] = {
 
 
 CHOOSERS: dict[str, Entry] = {
+    "gan": Entry(
+        "choose_generator", "draw pictures: the GAN that was measured best, by data and budget", "0.1 to 2.5 M"
+    ),
+    "generate": Entry(
+        "choose_generator", "draw pictures: the flow, GAN or VAE that was measured best", "0.1 to 10.6 M"
+    ),
     "recognize": Entry("choose", "recognize pictures: recipe and network by the data and the budget", "0.1 to 28 M"),
 }
 """What picks a recipe: the function gives the recipe and sentences that say why."""
 
 
 def measured(name: str) -> str:
-    """Minutes and score on Fashion-MNIST, two CPU cores, or nothing; the protocols are in docs/benchmarks.md.
-
-    benchmarks/tables.py writes the file from the measurements.
-    """
-    return json.loads((Path(__file__).parent / "measured.json").read_text()).get(name, "")
+    """Minutes and score on Fashion-MNIST, two CPU cores, or nothing (`recipes.measured.said`)."""
+    return import_module("mezzotint.recipes.measured").said(name)
 
 
 def entry(name: str) -> Entry:

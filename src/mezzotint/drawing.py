@@ -62,6 +62,25 @@ def _in_full_chunks(
     return torch.cat(parts) if parts else torch.zeros(0, *method.spec.shape)
 
 
+EDITED = 4
+"""Pictures that are edited in one pass."""
+
+
+def edited(
+    method: Method, verb: Callable[..., Images], seeds: Sequence[int], labels: Labels | None, *rows: Tensor
+) -> Images:
+    """What `verb(*rows, seeds, labels)` makes of pictures, in full chunks: the same bits for one in any company."""
+    parts: list[Tensor] = []
+    with using(method):
+        for first in range(0, len(seeds), EDITED):
+            kept = list(range(first, min(first + EDITED, len(seeds))))
+            index = torch.tensor(kept + kept[:1] * (EDITED - len(kept)))
+            chosen = None if labels is None else labels[index]
+            found = verb(*(row[index] for row in rows), [seeds[i] for i in index.tolist()], chosen)
+            parts.append(found[: len(kept)])
+    return torch.cat(parts)
+
+
 FIRST_SEED = 1_000_000
 """Measuring draws from seeds that nobody types by hand, so it never judges the very pictures of a sample grid."""
 

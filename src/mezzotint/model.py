@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mezzotint import audit, codec, drawing, explain, extractors, measure, snapshot
+from mezzotint import audit, codec, drawing, explain, extractors, measure, snapshot, walking
 from mezzotint.audit import AuditCard, Shadow
 from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
@@ -20,7 +20,6 @@ from mezzotint.measure import MethodFeatures
 from mezzotint.method import Method
 from mezzotint.metrics.calibration import Calibration, distance
 from mezzotint.metrics.features import Extractor, random_filters
-from mezzotint.ops import latents
 from mezzotint.scorecard import ScoreCard
 from mezzotint.types import (
     Boxes,
@@ -41,11 +40,10 @@ from mezzotint.types import (
     Images,
     Labels,
     ShowsWhere,
+    TakesGuide,
 )
 
 Ability = TypeVar("Ability")
-EDITED = 4
-"""Pictures that are edited in one pass."""
 
 _UNCALIBRATED = "this model's card knows of no validation pictures: train it again, on data that have some"
 
@@ -109,22 +107,33 @@ class Model:
         solver: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        guide: "Model | None" = None,
     ) -> Images:
         """One picture per seed; seed 7 draws the same picture in any company.
 
         `classes` names a class for each seed, for a model that was trained by class. `solver`, `steps` and `guidance`
-        change how a model draws that draws in steps (flow, edm, ddpm).
+        change how a model draws that draws in steps (flow, edm, ddpm); `guide` is a worse one of its kind, from which
+        guidance then goes away (Karras et al. 2024, autoguidance).
         """
         self._require(Generates, "generate")
         labels = None if classes is None else self._labels(classes, len(seeds))
-        return drawing.draw(self._drawing_with(solver, steps, guidance), list(seeds), labels)
+        return drawing.draw(self._drawing_with(solver, steps, guidance, guide), list(seeds), labels)
 
-    def _drawing_with(self, solver: str | None, steps: int | None, guidance: float | None) -> Method:
-        if (solver, steps, guidance) == (None, None, None):
+    def _drawing_with(
+        self, solver: str | None, steps: int | None, guidance: float | None, guide: "Model | None"
+    ) -> Method:
+        if (solver, steps, guidance, guide) == (None, None, None, None):
             return self.method
         if not isinstance(self.method, DrawsInSteps):
             raise UserError(f"a {self.recipe.name} model draws in one pass: it has no solver, steps or guidance")
-        other = self.method.drawing_with(solver=solver, steps=steps, guidance=guidance)
+        method = self.method
+        if guide is not None:
+            if not isinstance(method, TakesGuide) or not isinstance(guide.method, TakesGuide):
+                raise UserError(
+                    f"a {guide.recipe.name} model cannot guide a {self.recipe.name} model: both must be flows"
+                )
+            method = method.guided_by(guide.method)
+        other = method.drawing_with(solver=solver, steps=steps, guidance=guidance)
         assert isinstance(other, Method)
         return other
 
@@ -282,12 +291,8 @@ class Model:
 
         `classes` are none (those that `generate` would draw), one for all, or two to go from one to the other.
         """
-        method = self._require(Decodes, "go between seeds")
-        share = torch.linspace(0, 1, steps)
-        first, second = method.latents(seeds).cpu().float().split(1)
-        with drawing.using(self.method):
-            path = latents.slerp(first.expand(steps, -1), second.expand(steps, -1), share)
-            return self._decoded(path, self._ends(seeds, share, classes))
+        self._require(Decodes, "go between seeds")
+        return walking.between(self.method, seeds, steps, self._named_or_usual(seeds, classes))
 
     def factor_walks(
         self, seeds: Sequence[int], count: int, steps: int, reach: float = 3.0, classes: Sequence[str] = ()
@@ -296,14 +301,8 @@ class Model:
 
         len(seeds)·count·steps pictures: for each seed and direction, `steps` from -reach to reach.
         """
-        method = self._require(Decodes, "walk along factors")
-        with drawing.using(self.method):
-            start = method.latents(seeds).cpu().float()
-            directions = latents.factors(method.entrance().cpu().float(), count)
-            rows = [latents.walk(z[None], way, reach, steps) for z in start for way in directions]
-            repeats = len(directions) * steps
-            kinds = self._named_or_usual(seeds, classes)
-            return self._decoded(torch.cat(rows), None if kinds is None else kinds.repeat_interleave(repeats))
+        self._require(Decodes, "walk along factors")
+        return walking.along_factors(self.method, seeds, count, steps, reach, self._named_or_usual(seeds, classes))
 
     def project(
         self, images: Images, classes: Sequence[str] = (), *, steps: int = 200, seed: int = 0, starts: int = 200
@@ -313,46 +312,11 @@ class Model:
         Gradient descent begins at the nearest of `starts` drawn pictures; what is left is a mean squared difference
         over scales. A model trained by class is told the classes (or the one of all), or else tries all of them first.
         """
-        method = self._require(Decodes, "project pictures")
-        images, device = self._fitting(images), drawing.device_of(self.method)
+        self._require(Decodes, "project pictures")
+        images = self._fitting(images)
         named = list(classes) * len(images) if len(classes) == 1 else list(classes)
         kinds = self._labels(named, len(images)) if classes else None
-        seeds = range(seed, seed + starts)
-        with drawing.using(self.method):
-            noise, usual = method.latents(seeds).cpu().float(), self._named_or_usual(seeds, ())
-            drawn = self._decoded(noise, usual)
-            gaps = torch.stack([latents.difference(drawn, x.expand_as(drawn)) for x in images])
-            if kinds is not None and usual is not None:
-                gaps[kinds[:, None] != usual[None]] = torch.inf
-            nearest = gaps.argmin(1)
-        asked = kinds if kinds is not None else None if usual is None else usual[nearest]
-        told = None if asked is None else asked.to(device)
-        found, left = latents.projected(
-            lambda z: method.decode(z, told), images.to(device), noise[nearest].to(device), steps
-        )
-        with drawing.using(self.method):
-            return found.cpu(), self._decoded(found.cpu(), asked), left.cpu()
-
-    def _decoded(self, rows: Tensor, kinds: Tensor | None) -> Images:
-        """The pictures of latents, in full chunks so that each is what `generate` would draw."""
-        method, device, parts = self._require(Decodes, "draw latents"), drawing.device_of(self.method), []
-        for first in range(0, len(rows), drawing.DRAWN_AT_ONCE):
-            some = rows[first : first + drawing.DRAWN_AT_ONCE]
-            pad = drawing.DRAWN_AT_ONCE - len(some)
-            told = None if kinds is None else kinds[first : first + drawing.DRAWN_AT_ONCE]
-            if told is not None:
-                told = torch.cat([told, told[-1:].expand(pad, *told.shape[1:])]).to(device)
-            drawn = method.decode(torch.cat([some, some[-1:].expand(pad, -1)]).to(device), told)
-            parts.append(drawn[: len(some)].float().cpu())
-        return torch.cat(parts)
-
-    def _ends(self, seeds: Sequence[int], share: Tensor, classes: Sequence[str]) -> Tensor | None:
-        """For each step the shares of the classes of both ends."""
-        ends = self._named_or_usual(seeds, classes)
-        if ends is None:
-            return None
-        first, second = torch.nn.functional.one_hot(ends, self.method.classes).float()
-        return torch.lerp(first[None], second[None], share[:, None])
+        return walking.projected(self.method, images, kinds, range(seed, seed + starts), steps)
 
     def _named_or_usual(self, seeds: Sequence[int], classes: Sequence[str]) -> Labels | None:
         """The classes named (one for each seed, or one for all), or those that the seeds draw unasked."""
@@ -445,21 +409,13 @@ class Model:
     def _edited(
         self, verb: Callable[..., Images], seeds: Sequence[int], classes: Sequence[str] | None, *rows: Tensor
     ) -> Images:
-        """What `verb` makes of rows, seeds and labels, in full chunks: the same bits for a picture in any company."""
+        """What `verb` makes of rows, seeds and the labels of the classes (of one for each, or for all)."""
         count = len(rows[0])
         if len(seeds) != count:
             raise UserError(f"there are {len(seeds)} seeds for {count} pictures")
         named = list(classes or ()) * (count if classes and len(classes) == 1 else 1)
         labels = self._labels(named, count) if named else None
-        parts: list[Tensor] = []
-        with drawing.using(self.method):
-            for first in range(0, count, EDITED):
-                kept = list(range(first, min(first + EDITED, count)))
-                index = torch.tensor(kept + kept[:1] * (EDITED - len(kept)))
-                chosen = None if labels is None else labels[index]
-                edited = verb(*(row[index] for row in rows), [seeds[i] for i in index.tolist()], chosen)
-                parts.append(edited[: len(kept)])
-        return torch.cat(parts)
+        return drawing.edited(self.method, verb, seeds, labels, *rows)
 
     def extractor(self) -> Extractor:
         """This model's features as the ruler of other models."""

@@ -307,6 +307,15 @@ class DrawsInSteps(Generates, Protocol):
 
 
 @runtime_checkable
+class TakesGuide(DrawsInSteps, Protocol):
+    """Draws better with a worse one of its kind beside it."""
+
+    def guided_by(self, worse: Any) -> "TakesGuide":
+        """The same network, drawing away from what `worse` says; raises UserError for one that does not fit."""
+        ...
+
+
+@runtime_checkable
 class FlowsBack(Protocol):
     """Takes pictures to the noise that they are drawn from, and knows by that how dense they lie."""
 

@@ -18,9 +18,9 @@ FIXED = ("execution.threads=1", "execution.precision=fp32", "execution.channels_
 
 @pytest.fixture(scope="session")
 def flows(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Path:
-    """A folder with the runs `flow` and `inpaint`, by class, hardly trained."""
+    """A folder with the runs `flow`, `inpaint` and `edges`, by class, hardly trained."""
     place = tmp_path_factory.mktemp("flows")
-    for recipe, name in (("flow", "flow"), ("flow-inpaint", "inpaint")):
+    for recipe, name in (("flow", "flow"), ("flow-inpaint", "inpaint"), ("flow-edges", "edges")):
         api.train(recipe, "digits", images=256, out=place / name, settings=(*SMALL, *FIXED))
     return place
 
@@ -134,10 +134,11 @@ def test_vary_move_restore_and_interpolate(say: Say, flows: Path, files: Path) -
         (["vary", "small.png", "--strength", "0"], "above 0 and at most 1"),
         (["vary", "small.png", "--strength", "1.5"], "above 0 and at most 1"),
         (["move", "small.png", "--classes", "3", "--to", "x"], "there is no class 'x'"),
-        (["restore", "small.png"], "one of --blur, --down and --grey"),
+        (["restore", "small.png"], "one of --blur, --down, --grey and --edges"),
         (["restore", "small.png", "--down", "1"], "from 2 on"),
         (["restore", "small.png", "--down", "2"], "brings 4×4 to 8×8; small.png is 8×8"),
         (["restore", "small.png", "--blur", "nan"], "above 0"),
+        (["restore", "small.png", "--edges"], "a model that was trained for that: flow-edges"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -153,3 +154,21 @@ def test_what_cannot_edit_says_so(say: Say, models: Path, files: Path) -> None:
 @pytest.mark.parametrize("verb", ["inpaint", "outpaint", "vary", "move", "restore", "interpolate"])
 def test_each_has_help(say: Say, verb: str) -> None:
     assert "Usage" in say("edit", verb, "--help").stdout
+
+
+def test_a_picture_is_drawn_from_its_edges(say: Say, flows: Path, files: Path) -> None:
+    say("edit", "restore", flows / "edges", "small.png", "--edges", "--seed", "3", "--count", "2", "--out", "two")
+    first, second = (np.asarray(Image.open(files / "two" / f"small-{i}.png")) for i in (0, 1))
+    assert first.shape == (8, 8)
+    assert (first != second).any()
+
+
+def test_a_run_guides_another(say: Say, flows: Path, models: Path, files: Path) -> None:
+    words = ["generate", flows / "flow", "--count", "4", "--guidance", "3"]
+    say(*words, "--guide", flows / "inpaint", "--out", "away.npz")
+    say(*words, "--guide", flows / "flow", "--out", "itself.npz")
+    say("generate", flows / "flow", "--count", "4", "--guidance", "1", "--out", "none.npz")
+    away, itself, none = (np.load(files / f"{name}.npz")["images"] for name in ("away", "itself", "none"))
+    assert np.abs(itself.astype(int) - none.astype(int)).max() <= 1  # what differs from itself nowhere leads nowhere
+    assert (away != none).any()
+    assert "both must be flows" in sentence(say(*words, "--guide", models / "vae", code=2))

@@ -33,7 +33,7 @@ from mezzotint.types import (
 )
 
 GANS = ("biggan", "dcgan", "dcgan-tutorial", "gan-mlp", "lsgan", "progan", "r3gan", "sngan", "wgan", "wgan-gp")
-FLOWS = ("flow", "edm", "ddpm", "flow-inpaint", "flow-upscale")
+FLOWS = ("flow", "edm", "ddpm", "flow-edges", "flow-inpaint", "flow-large", "flow-upscale")
 """Digits have no colors."""
 LOOKING = ("method.looking.probability=0.7", "method.looking.target=0.6", "method.looking.images=64")
 CODING = ("beta-vae", "fsq", "hvae", "iwae", "tc-vae", "vae", "vae-dense", "vae-gan", "vq")

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mezzotint.errors import UserError
 from mezzotint.methods.fast import Fast, FastConfig
-from mezzotint.methods.flow import Drawing, FlowConfig
+from mezzotint.methods.flow import FlowConfig
+from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.training.step import own_progress
 from mezzotint.types import Batch, DataSpec, Phase
@@ -100,7 +101,9 @@ def test_guidance_at_each_pictures_own_time_is_that_of_drawing() -> None:
         times = torch.tensor([0.1, 0.3, 0.7, 0.9]).view(-1, 1, 1, 1)
         found = method._guided(x, times, labels)
         for i, t in enumerate(times.flatten().tolist()):
-            guided = method.teacher.velocity(x, t, labels, method.teacher._guidance_at(t))[i]
+            guided = method.teacher.velocity(x, t, labels, method.teacher.drawing.guidance_at(method.teacher.path, t))[
+                i
+            ]
             torch.testing.assert_close(found[i], guided, rtol=1e-4, atol=1e-5)
 
 

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from mezzotint import drawing
 from mezzotint.errors import UserError
-from mezzotint.methods import flow as flow_method
-from mezzotint.methods.flow import Drawing, Flow, FlowConfig, _shares
+from mezzotint.methods import following
+from mezzotint.methods.flow import Flow, FlowConfig, _shares
+from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops import paths
+from mezzotint.ops.paths import Path
 from mezzotint.types import Batch, DataSpec
 
 WEIGHTS, CENTERS, SPREAD = torch.tensor([0.3, 0.7]).double(), torch.tensor([-0.6, 0.5]).double(), 0.2
@@ -223,6 +225,40 @@ def test_guidance_keeps_to_its_interval() -> None:
         assert torch.equal(method.generate([1, 2, 3], labels), plain)
 
 
+def test_a_guide_leads_away_from_what_it_says_itself() -> None:
+    method, worse, x = by_class(drawing=Drawing(guidance=2.5)), by_class(), torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        worse.network.leave[-1].weight.mul_(0.5)  # pyright: ignore[reportIndexIssue, reportCallIssue]
+        labels = torch.tensor([0, 1])
+        ours, theirs = method.velocity(x, 0.5, labels), worse.velocity(x, 0.5, labels)
+        found = method.guided_by(worse)._guided(labels)(x, 0.5)
+        torch.testing.assert_close(found, theirs + 2.5 * (ours - theirs))
+        itself = method.guided_by(method)._guided(labels)(x, 0.5)
+        assert torch.equal(itself, ours)
+    assert method.worse == ()
+    assert set(method.guided_by(worse).state_dict()) == set(method.state_dict())
+
+
+def test_guided_away_from_a_blurred_guess_pictures_keep_nearer_to_their_centers() -> None:
+    method, worse = exact("straight"), exact("straight")
+    worse.network.spread = 1.5 * SPREAD
+    drawn = {g: method.guided_by(worse).drawing_with(guidance=g).generate(range(500)).flatten() for g in (0.5, 2.0)}
+    away = {g: float((x[:, None] - CENTERS).abs().min(1).values.mean()) for g, x in drawn.items()}
+    plain = float((method.generate(range(500)).flatten()[:, None] - CENTERS).abs().min(1).values.mean())
+    assert away[2.0] < 0.9 * plain < plain < 0.9 * away[0.5]
+
+
+def test_a_guide_that_does_not_fit_is_refused() -> None:
+    method = by_class(drawing=Drawing(guidance=2.0))
+    for other in (exact("straight"), by_class(path="circle"), by_class(conditional=False)):
+        with pytest.raises(UserError, match="train it alike"):
+            method.guided_by(other)
+    with pytest.raises(UserError, match="leads nowhere"):
+        method.guided_by(by_class()).drawing_with(guidance=1.0)
+    never = by_class(unlabelled=0.0)
+    assert never.guided_by(never).drawing_with(guidance=2.0).drawing.guidance == 2.0  # it departs from no class
+
+
 # Settings.
 
 
@@ -253,14 +289,13 @@ def test_guidance_needs_pictures_whose_class_was_hidden() -> None:
         replace(config, drawing=Drawing(guidance=2.0)).build(spec)
     with pytest.raises(UserError, match="never trained"):
         config.build(spec).drawing_with(guidance=2.0)
-    assert config.build(spec).drawing_with(steps=3).config.drawing.steps == 3
+    assert config.build(spec).drawing_with(steps=3).drawing.steps == 3
 
 
 @pytest.mark.parametrize("steps", [1, 7, 999, 1000])
 def test_ddpms_steps_are_each_visited_at_most_once(steps: int) -> None:
     drawn = Drawing(schedule="ddpm", steps=steps)
-    config = FlowConfig(network=UnetConfig(width=8), path="circle", predicts="noise", most_noise=157.0, drawing=drawn)
-    times = config.build(DataSpec(1, 8, 8))._drawing_times()
+    times = drawn.times(Path("circle"), most_noise=157.0)
     assert len(times) == steps + 1
     assert all(later < earlier for earlier, later in pairwise(times))
     with pytest.raises(ValueError, match="1000"):
@@ -271,9 +306,9 @@ def test_fresh_noise_of_a_picture_is_nobodys_first_noise() -> None:
     seen: list[list[int]] = []
     method = by_class(drawing=Drawing(solver="ancestral", steps=3))
     with pytest.MonkeyPatch.context() as patch:
-        real = flow_method.normal_from_seeds
+        real = following.normal_from_seeds
         patch.setattr(
-            flow_method, "normal_from_seeds", lambda keys, *shape: seen.append(list(keys)) or real(keys, *shape)
+            following, "normal_from_seeds", lambda keys, *shape: seen.append(list(keys)) or real(keys, *shape)
         )
         method.generate(list(range(20)), torch.zeros(20, dtype=torch.int64))
     keys = [key for step in seen for key in step]
@@ -293,5 +328,5 @@ def test_a_way_of_drawing_that_there_is_not_is_refused() -> None:
 def test_drawing_otherwise_leaves_the_model_as_it_was() -> None:
     method = by_class()
     other = method.drawing_with(solver="euler", steps=3)
-    assert (method.config.drawing.steps, other.config.drawing.steps) == (Drawing().steps, 3)
+    assert (method.drawing.steps, other.drawing.steps) == (Drawing().steps, 3)
     assert other.network is method.network

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from mezzotint import drawing
 from mezzotint.errors import UserError
 from mezzotint.methods import flow
-from mezzotint.methods.flow import Drawing, Flow, FlowConfig
+from mezzotint.methods.flow import Flow, FlowConfig
+from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops import paths
-from mezzotint.ops.degrade import Blurred, Grey, Holes, Shrunk
+from mezzotint.ops.degrade import Blurred, Edges, Grey, Holes, Shrunk
 from mezzotint.types import Batch, DataSpec, Edits
 
 SIDE, NUMBERS, SPREAD, CENTERS = "-+", 8, 0.2, (-0.6, 0.6)
@@ -164,7 +165,9 @@ def given(part: Any, channels: int = 1, **changes: Any) -> Flow:
     return method
 
 
-@pytest.mark.parametrize(("part", "channels", "beside"), [(Holes(), 3, 4), (Shrunk(factor=2), 1, 2), (Grey(), 3, 2)])
+@pytest.mark.parametrize(
+    ("part", "channels", "beside"), [(Holes(), 3, 4), (Shrunk(factor=2), 1, 2), (Grey(), 3, 2), (Edges(), 3, 4)]
+)
 def test_what_is_given_reaches_the_network_and_need_not(part: Any, channels: int, beside: int) -> None:
     method = given(part, channels)
     assert method.beside == beside
@@ -201,6 +204,18 @@ def test_a_model_is_shown_what_it_was_trained_for_alone(monkeypatch: pytest.Monk
         other = method.restore(Shrunk(factor=4)(images), Shrunk(factor=4), range(3))
     assert not torch.allclose(shown, blind, atol=1e-3)
     assert other.shape == images.shape
+
+
+def test_edges_are_shown_and_never_led_to() -> None:
+    """With nothing but the noise and what is shown, the picture is what `generate` would draw of them."""
+    method, images = given(Edges()), torch.rand(3, 1, 8, 8) * 2 - 1
+    seen = Edges()(images)
+    with torch.inference_mode():
+        found = method.restore(seen, Edges(), [5, 6, 7])
+        assert torch.equal(found, method._shown(method.beside_of(seen)).generate([5, 6, 7]))
+        assert not torch.allclose(found, method.restore(-seen, Edges(), [5, 6, 7]), atol=1e-3)
+    with pytest.raises(UserError, match="flow-edges"):
+        given(Holes()).restore(seen, Edges(), [5, 6, 7])
 
 
 def test_guidance_and_what_is_given_go_together() -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mezzotint.data import pictures
 from mezzotint.ops import degrade
-from mezzotint.ops.degrade import Blurred, Grey, Shrunk
+from mezzotint.ops.degrade import Blurred, Edges, Grey, Shrunk
+from mezzotint.ops.pyramid import edges
 
 KINDS = ("box", "half", "strokes", "scattered", "frame")
 
@@ -34,6 +35,11 @@ def test_shapes() -> None:
     assert degrade.enlarged(Shrunk(factor=4)(images), 12, 17).shape == images.shape
     with pytest.raises(ValueError, match="at least 2"):
         Shrunk(factor=1)
+
+
+def test_edges_are_those_of_coupled_gans() -> None:
+    images = noise(2, 3, 12, 17)
+    assert torch.equal(Edges()(images), edges(images))
 
 
 def test_grey_is_pillows() -> None:

@@ -225,17 +225,19 @@ def restore(
     blur: float | None = None,
     down: int | None = None,
     grey: Annotated[bool, Parameter(negative="")] = False,
+    edges: Annotated[bool, Parameter(negative="")] = False,
     classes: Classes = (),
     count: int = 1,
     seed: int = 0,
     out: Path = Path("restored.png"),
 ) -> None:
-    """Undo to PICTURES what is known to have been done to them; say one of --blur, --down and --grey.
+    """Undo to PICTURES what is known to have been done to them; say one of --blur, --down, --grey, --edges.
 
     Parameters
     ----------
     run:
         A run's folder or a model's; any flow can, one trained as flow-upscale or flow-color what it was trained for.
+        From edges only flow-edges draws.
     pictures:
         Picture files.
     blur:
@@ -244,6 +246,8 @@ def restore(
         They were shrunk to a side of 1/DOWN of the model's.
     grey:
         They have lost their colors.
+    edges:
+        They are the edges of pictures, bright on black.
     classes:
         What they are of, for a model trained by class; it need not be said.
     count:
@@ -260,8 +264,8 @@ def restore(
     from mezzotint.ops import degrade
 
     _check(count, out)
-    if (blur is not None) + (down is not None) + grey != 1:
-        raise UserError("restore takes one of --blur, --down and --grey; for missing pixels there is edit inpaint")
+    if (blur is not None) + (down is not None) + grey + edges != 1:
+        raise UserError("restore takes one of --blur, --down, --grey and --edges; for missing pixels edit inpaint")
     if (blur is not None and not 0 < blur <= 100) or (down is not None and down < 2):
         raise UserError("--blur is a number of pixels above 0 and up to 100, --down a whole number from 2 on")
     model = load(run)
@@ -270,6 +274,8 @@ def restore(
         seen = editing.small_pictures(model, pictures, down)
     elif blur is not None:
         known, seen = degrade.Blurred(deviation=blur), _read(model, pictures)
+    elif edges:
+        known, seen = degrade.Edges(), _read(model, pictures)
     else:
         known = degrade.Grey()
         seen = known(_read(model, pictures))

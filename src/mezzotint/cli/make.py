@@ -39,7 +39,8 @@ def train(
     Parameters
     ----------
     recipe:
-        What to train; `mezzotint recipes` lists them. `recognize` picks a recipe by the data and the budget.
+        What to train; `mezzotint recipes` lists them. `recognize`, `gan` and `generate` pick a recipe by the data and
+        the budget, and say why.
     data:
         digits, fashion-mnist, mnist, cifar10, a folder or an .npz file; for recipes that continue clips moving-digits,
         moving-fashion, moving-mnist, a film, or a folder of films or of numbered frames.

@@ -32,6 +32,7 @@ def generate(
     solver: str | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    guide: Path | None = None,
     between: tuple[int, int] | None = None,
     out: Path = Path("grid.png"),
 ) -> None:
@@ -53,6 +54,8 @@ def generate(
         With such a model: how many steps.
     guidance:
         With such a model, trained by class: more than 1 exaggerates what is typical of the class.
+    guide:
+        With a flow: the run of a worse one, smaller or trained for less, that --guidance is to lead away from instead.
     between:
         With a model that draws from latents (a GAN): go from the picture of one seed to that of another in --count
         pictures; --classes names the class of all, or of both ends.
@@ -66,16 +69,18 @@ def generate(
     check_out(out)
     model = load(run)
     if between is not None:
-        if (solver, steps, guidance) != (None, None, None):
+        if (solver, steps, guidance, guide) != (None, None, None, None):
             raise UserError("--between goes with models that draw in one pass, without solver, steps or guidance")
         images = model.between(between, count, classes)
         write_pictures(images, out, [f"step-{i:03d}" for i in range(count)], None, model, columns=min(count, 12))
         print(f"{count} pictures in {out}")
         return
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
-    images = model.generate(range(seed, seed + count), named, solver=solver, steps=steps, guidance=guidance)
+    worse = None if guide is None else load(guide)
+    seeds = range(seed, seed + count)
+    images = model.generate(seeds, named, solver=solver, steps=steps, guidance=guidance, guide=worse)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
-    write_pictures(images, out, [f"seed-{s:06d}" for s in range(seed, seed + count)], named, model, columns)
+    write_pictures(images, out, [f"seed-{s:06d}" for s in seeds], named, model, columns)
     print(f"{count} pictures in {out}")
 
 

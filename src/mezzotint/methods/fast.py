@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from mezzotint.errors import UserError
 from mezzotint.method import Method, MethodConfig
-from mezzotint.methods.flow import Drawing, FlowConfig, halves
+from mezzotint.methods.flow import FlowConfig
+from mezzotint.methods.following import Drawing, halves
 from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase
 

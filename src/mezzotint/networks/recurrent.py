@@ -109,11 +109,13 @@ class SpatioTemporalLstm(nn.Module):
     def step(self, seen: Maps, state: State, wandering: Maps) -> tuple[State, Maps]:
         """One step from `look` of the input: output and memory, and the wandering memory for the layer above."""
         w, (h, c) = self.width, state
-        recalled = self.recall(h)
-        c = Remember.apply(seen[:, : 3 * w] + recalled[:, : 3 * w], c)
-        wandering = Remember.apply(seen[:, 3 * w : 6 * w] + self.wander(wandering), wandering)  # pyright: ignore[reportAssignmentType]
-        both = torch.cat([c, wandering], 1).to(seen.dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        opened = torch.sigmoid(seen[:, 6 * w :] + recalled[:, 3 * w :] + self.open(both))
+        # Split at once: the derivative of each slice would be a map of all channels, mostly zeros.
+        for_memory, for_wandering, for_door = seen.split([3 * w, 3 * w, w], 1)
+        recalled, recalled_for_door = self.recall(h).split([3 * w, w], 1)
+        c = Remember.apply(for_memory + recalled, c)
+        wandering = Remember.apply(for_wandering + self.wander(wandering), wandering)  # pyright: ignore[reportAssignmentType]
+        both = torch.cat([c.to(seen.dtype), wandering.to(seen.dtype)], 1)  # pyright: ignore[reportAttributeAccessIssue]
+        opened = torch.sigmoid(for_door + recalled_for_door + self.open(both))
         return (opened * self.merge(both).tanh(), c), wandering  # pyright: ignore[reportReturnType]
 
 

@@ -1,7 +1,7 @@
-"""What pictures are known by when something of them is lost: holes, fewer pixels, no colors, a blur.
+"""What pictures are known by when something of them is lost: holes, fewer pixels, no colors, a blur, all but edges.
 
-Each is a frozen value, so that a recipe can name what its model is trained to be given, and (but for holes, which
-differ from picture to picture) a linear function of pictures.
+Each is a frozen value, so that a recipe can name what its model is trained to be given, and (but for edges, and for
+holes, which differ from picture to picture) a linear function of pictures.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mezzotint.ops import disturb
+from mezzotint.ops import disturb, pyramid
 from mezzotint.ops.resize import resized
 from mezzotint.types import Images
 
@@ -61,6 +61,18 @@ class Blurred:
         """Of the same shape; the edge is repeated outwards."""
         return disturb.blurred(images, self.deviation)
 
+
+@dataclass(frozen=True, kw_only=True)
+class Edges:
+    """All but the edges."""
+
+    def __call__(self, images: Images) -> Images:
+        """Of the same shape: each channel's edges, bright on black (`ops.pyramid.edges`); not linear."""
+        return pyramid.edges(images)
+
+
+Given = Holes | Shrunk | Grey | Edges
+"""What a model may be trained to be given."""
 
 KINDS = 5
 """Of holes: box, half, strokes, scattered pixels, frame."""

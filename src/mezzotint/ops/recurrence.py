@@ -24,7 +24,7 @@ def tanh(x: Tensor) -> Tensor:
     Reckoned in 32 bits at least, since the difference would cost a narrow type its small values.
     """
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return (2 * wide).sigmoid_().mul_(2).sub_(1)
+    return wide.mul(2).sigmoid_().mul_(2).sub_(1)
 
 
 def _piled(steps: Sequence[Tensor]) -> Tensor:

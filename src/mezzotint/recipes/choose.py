@@ -39,18 +39,23 @@ def recognize(spec: DataSpec, minutes: float, images: int | None = None, started
     """
     pace, name = machine()
     most = affordable(spec, minutes, pace)
-    data = f"{spec.count:,} training pictures of {spec.width}×{spec.height} in {len(spec.classes)} classes"
     if torch.cuda.is_available():
         recipe, reason = _on_gpu(spec, minutes, pace, most)
     else:
         recipe, reason = _on_cpu(spec, minutes, FOLDED * most)
     recipe, reasons = _changed(recipe, spec)
-    time = f"{minutes:g} minutes on {name}"
-    if images is not None:
-        time = f"{images:,} to be seen; chosen as for {time}"
     if started:
         reason = f"{recipe.name}, but with the network of the run that it begins from"
-    return recipe, (f"{data}, {time}", reason, *reasons)
+    return recipe, (task(spec, minutes, images, name), reason, *reasons)
+
+
+def task(spec: DataSpec, minutes: float, images: int | None, machine: str) -> str:
+    """What a choice is for: the data, and the budget on this machine."""
+    classes = f"in {len(spec.classes)} classes" if spec.classes else "without classes"
+    time = f"{minutes:g} minutes on {machine}"
+    if images is not None:
+        time = f"{images:,} to be seen; chosen as for {time}"
+    return f"{spec.count:,} training pictures of {spec.width}×{spec.height} {classes}, {time}"
 
 
 def _on_gpu(spec: DataSpec, minutes: float, pace: float, most: float) -> tuple[Recipe, str]:

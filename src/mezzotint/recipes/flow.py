@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import torch
+
 from mezzotint.method import MethodConfig
 from mezzotint.methods.fast import FastConfig
-from mezzotint.methods.flow import Drawing, FlowConfig
+from mezzotint.methods.flow import FlowConfig
+from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
-from mezzotint.ops.degrade import Grey, Holes, Shrunk
+from mezzotint.ops.degrade import Edges, Grey, Holes, Shrunk
 from mezzotint.recipe import Averaging, Optimizer, Recipe
+from mezzotint.recipes.work import ACCELERATOR, affordable, multiply_adds
 from mezzotint.types import DataSpec
 
 
@@ -45,6 +49,23 @@ def _flow(spec: DataSpec, minutes: float) -> FlowConfig:
     return FlowConfig(network=_unet(minutes), conditional=bool(spec.classes), drawing=drawing)
 
 
+LARGE = tuple(UnetConfig(width=width, blocks=2, dropout=0.1) for width in (224, 256, 288, 320))
+"""About 30 to 60 million parameters; with the dropout of Ho et al. 2020, appendix B."""
+
+
+def flow_large(spec: DataSpec, minutes: float, pace: float = ACCELERATOR) -> Recipe:
+    """`flow` for a GPU or for hours: as large as the budget affords at this pace (`recipes.work`), in large batches."""
+    most = affordable(spec, minutes, pace)
+    network = next((unet for unet in reversed(LARGE) if _work(unet, spec) <= most), LARGE[0])
+    return replace(_denoiser("flow-large", replace(_flow(spec, minutes), network=network)), batch=256)
+
+
+def _work(network: UnetConfig, spec: DataSpec) -> int:
+    """Multiply-adds of one look at one picture, counted without numbers."""
+    with torch.device("meta"):
+        return multiply_adds(network.build(spec, 0).eval(), torch.zeros(1, *spec.shape), torch.zeros(1))
+
+
 def flow_inpaint(spec: DataSpec, minutes: float) -> Recipe:
     """A flow that is shown pictures with holes of many kinds and draws what is missing (Saharia et al. 2022, Palette).
 
@@ -65,6 +86,11 @@ def flow_upscale(spec: DataSpec, minutes: float) -> Recipe:
 def flow_color(spec: DataSpec, minutes: float) -> Recipe:
     """A flow that is shown a grey picture and draws the one in color (Saharia et al. 2022, Palette)."""
     return _denoiser("flow-color", replace(_flow(spec, minutes), given=Grey()))
+
+
+def flow_edges(spec: DataSpec, minutes: float) -> Recipe:
+    """A flow that is shown the edges of a picture, those that `cogan` draws, and draws the picture."""
+    return _denoiser("flow-edges", replace(_flow(spec, minutes), given=Edges()))
 
 
 def edm(spec: DataSpec, minutes: float) -> Recipe:

@@ -33,9 +33,9 @@ def _patch(spec: DataSpec) -> int:
 
 
 def _recurrent(cell: str, spec: DataSpec, minutes: float) -> RecurrentConfig:
-    """As wide as the budget feeds; a cell of PredRNN has twice the convolutions, so that it is narrower."""
+    """As wide as the budget feeds; a cell of PredRNN has twice the convolutions, so that it is half as wide."""
     width, layers = (64 if minutes < 60 else 128), (2 if minutes < 10 else 3)
-    width = 3 * width // 4 if cell == "predrnn" else width
+    width = width // 2 if cell == "predrnn" else width
     return RecurrentConfig(cell=cell, width=width, layers=layers, patch=_patch(spec))  # pyright: ignore[reportArgumentType]
 
 

@@ -28,7 +28,15 @@ class Builds(Protocol):
 
 
 def work(config: Builds, spec: DataSpec) -> int:
-    """Multiply-adds of convolutions and linear maps for one picture; torch's random state stays as it was."""
+    """Multiply-adds for one picture; torch's random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        # Without classes there would be no head; that such data cannot be learned is for the method to say.
+        network = config.build(replace(spec, classes=spec.classes or ("any",))).eval()
+    return multiply_adds(network, torch.zeros(1, *spec.shape))
+
+
+def multiply_adds(network: nn.Module, *inputs: Tensor) -> int:
+    """Of its convolutions and linear maps in one pass."""
     total = 0
 
     def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -36,12 +44,10 @@ def work(config: Builds, spec: DataSpec) -> int:
         assert isinstance(module, (nn.Conv2d, nn.Linear))
         total += module.weight[0].numel() * output.numel()
 
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        # Without classes there would be no head; that such data cannot be learned is for the method to say.
-        network = config.build(replace(spec, classes=spec.classes or ("any",))).eval()
-        for module in _weighing(network.modules()):
-            module.register_forward_hook(count)
-        network(torch.zeros(1, *spec.shape))
+    for module in _weighing(network.modules()):
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        network(*inputs)
     return total
 
 
