@@ -9,6 +9,7 @@ from mezzotint.networks.hyperprior import (
     QUALITIES,
     Decoder,
     HyperpriorConfig,
+    cosines,
     levels_of,
     plane,
 )
@@ -98,3 +99,18 @@ def test_the_quality_is_seen_and_levels_are_whole() -> None:
 def test_odd_sizes_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="a hyperprior"):
         HyperpriorConfig(**settings)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_begins_as_a_transform_code(channels: int) -> None:
+    basis = cosines(channels)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(64 * channels), atol=1e-5, rtol=0)
+    assert torch.equal(basis[0], torch.full((64 * channels,), float(basis[0, 0])))
+    torch.manual_seed(0)
+    net = fixed(HyperpriorConfig(analysis=8, synthesis=8, latents=64 * channels).build(DataSpec(channels, 8, 8)))
+    quality = torch.tensor([100])
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(24.0), indexing="ij")
+    levels = (128 + 80 * torch.sin(x / 5) * torch.cos(y / 9)).round().expand(1, channels, -1, -1)
+    gain = net.decoder.gains_at(quality).gain
+    again = net.decoder.pixels((net.latents(levels, quality) * gain).round(), quality)
+    assert float((again - levels).square().mean()) < 40

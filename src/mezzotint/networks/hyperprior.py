@@ -9,9 +9,13 @@ constant plane that all transforms are given.
                           |                ^ mean, scale of v                ^
                   hyper-analysis -> gain, rounded -> over gain -> hyper-synthesis
 
+Beside analysis and synthesis a linear transform of squares of 8×8 pixels leads the same way. It begins as the cosines of
+JPEG, the others next to nothing, so that what is learned begins as a plain transform code.
+
 All four are in the arithmetic of `grid`: in evaluation equal pictures are equal numbers on any machine, and back.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -62,7 +66,7 @@ class HyperpriorConfig:
     """Channels of the way in."""
     synthesis: int = 48
     """Channels of the way out, half as many at a quarter of the picture's side."""
-    latents: int = 48
+    latents: int = 64
     """Channels of the latents."""
     hyper: int = 24
     """Channels of the hyper-synthesis."""
@@ -160,8 +164,12 @@ class Decoder(nn.Module):
             *(Residual(wide) for _ in range(c.blocks)),
             *(GridConv(wide, 4 * narrow, 1), nn.PixelShuffle(2), Activation()),
             Residual(narrow),
-            *(GridConv(narrow, channels * FOLD**2, gain=1.0, precise=True), nn.PixelShuffle(FOLD)),
+            *(GridConv(narrow, channels * FOLD**2, gain=0.1, precise=True), nn.PixelShuffle(FOLD)),
         )
+        self.direct = GridConv(c.latents, channels * CELL**2, 1, gain=0.1, activations=False)
+        known = cosines(channels)[: c.latents]
+        with torch.no_grad():
+            self.direct.weight[:, : len(known)] = known.T
 
     def gains_at(self, quality: Quality) -> Gains:
         """Of the latents."""
@@ -196,8 +204,10 @@ class Decoder(nn.Module):
 
     def pixels(self, latents: Maps, quality: Quality) -> Maps:
         """Levels 0 … 255, not yet rounded nor clipped, of latents times gain (whole numbers plus their means)."""
-        given = torch.cat([_over(latents, self.gains_at(quality)), plane(quality, latents)], 1)
-        return (self.synthesis(given).to(latents.dtype) + PIXEL_OFFSET) * UNIT
+        plain = _over(latents, self.gains_at(quality))
+        linear = F.pixel_shuffle(self.direct(plain), CELL)
+        bent = self.synthesis(torch.cat([plain, plane(quality, latents)], 1))
+        return (linear.to(latents.dtype) + bent.to(latents.dtype) + PIXEL_OFFSET) * UNIT
 
 
 class Hyperprior(nn.Module):
@@ -213,8 +223,12 @@ class Hyperprior(nn.Module):
             Residual(wide),
             *(GridConv(wide, wide, stride=2), Activation()),
             *(Residual(wide) for _ in range(c.blocks)),
-            GridConv(wide, c.latents, gain=1.0, precise=True),
+            GridConv(wide, c.latents, gain=0.1, precise=True),
         )
+        self.direct = GridConv(channels * CELL**2, c.latents, 1, gain=0.1, precise=True)
+        known = cosines(channels)[: c.latents]
+        with torch.no_grad():
+            self.direct.weight[: len(known)] = known
         self.hyper_analysis = nn.Sequential(
             *(GridConv(c.latents + 1, wide // 2, stride=2, activations=False), Activation()),
             GridConv(wide // 2, c.hyper_latents, stride=2, gain=1.0, precise=True),
@@ -224,7 +238,9 @@ class Hyperprior(nn.Module):
     def latents(self, levels: Maps, quality: Quality) -> Maps:
         """Latents without gain of levels 0 … 255; sides are padded to multiples of eight by repeating the edge."""
         folded = self.fold(levels / UNIT - PIXEL_OFFSET)
-        return self.analysis(torch.cat([folded, plane(quality, folded)], 1)).to(levels.dtype)
+        cells = F.pixel_unshuffle(F.pixel_shuffle(folded, FOLD), CELL)
+        bent = self.analysis(torch.cat([folded, plane(quality, folded)], 1))
+        return self.direct(cells).to(levels.dtype) + bent.to(levels.dtype)
 
     def hyper_latents(self, latents: Maps, quality: Quality) -> Maps:
         """Hyper-latents without gain, their sides a quarter of the latents', rounded up."""
@@ -232,6 +248,23 @@ class Hyperprior(nn.Module):
         seen = on_grid(latents.clamp(-LATENT_CEILING, LATENT_CEILING), LATENT_UNIT)
         seen = F.pad(seen, (0, right, 0, below), mode="replicate")
         return self.hyper_analysis(torch.cat([seen, plane(quality, seen)], 1)).to(latents.dtype)
+
+
+def cosines(channels: int) -> Float[Tensor, "waves numbers"]:
+    """An orthonormal basis of 8×8 pixels, as `pixel_unshuffle` has them: slow waves first, brightness before color.
+
+    The discrete cosine transform (Ahmed et al. 1974) of brightness and two opponent colors, or of grey alone.
+    """
+    step = torch.arange(CELL, dtype=torch.float64)
+    waves = torch.cos(math.pi * (2 * step + 1) * step[:, None] / (2 * CELL)) * (2 / CELL) ** 0.5
+    waves[0] /= 2**0.5
+    colors = torch.ones(1, 1, dtype=torch.float64)
+    if channels == 3:
+        colors = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+        colors = colors / colors.norm(dim=1, keepdim=True)
+    basis = torch.einsum("kc,ui,vj->kuvcij", colors, waves, waves).flatten(3).flatten(0, 2)
+    speed = (step[:, None] + step)[None] * torch.tensor([1.0, 2.0, 2.0])[:channels, None, None]
+    return basis[(speed + torch.tensor([0.0, 1.0, 1.0])[:channels, None, None]).flatten().argsort(stable=True)].float()
 
 
 def plane(quality: Quality, like: Maps) -> Maps:
