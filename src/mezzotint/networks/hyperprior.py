@@ -9,8 +9,8 @@ constant plane that all transforms are given.
                           |                ^ mean, scale of v                ^
                   hyper-analysis -> gain, rounded -> over gain -> hyper-synthesis
 
-Beside analysis and synthesis a linear transform of squares of 8×8 pixels leads the same way. It begins as the cosines of
-JPEG, the others next to nothing, so that what is learned begins as a plain transform code.
+Beside analysis and synthesis a linear transform of squares of 8×8 pixels leads the same way. It begins as the cosines
+of JPEG, the others next to nothing, so that what is learned begins as a plain transform code.
 
 All four are in the arithmetic of `grid`: in evaluation equal pictures are equal numbers on any machine, and back.
 """
