@@ -4,7 +4,6 @@ All of it is pointwise but for the state-to-state convolution of `LstmSequence`,
 once for all steps.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ def tanh(x: Tensor) -> Tensor:
     return wide.mul(2).sigmoid_().mul_(2).sub_(1)
 
 
-def _piled(steps: Sequence[Tensor]) -> Tensor:
+def _piled(steps: list[Tensor]) -> Tensor:
     """Steps in one piece, time first; a single one, as all that is fed back are, is not copied for it."""
     return steps[0][None] if len(steps) == 1 else torch.stack(steps)
 
