@@ -109,7 +109,7 @@ def test_a_trained_model_gives_more_for_more() -> None:
     assert rates == sorted(rates)
     assert errors == sorted(errors, reverse=True)
     assert rates[-1] > 2 * rates[0]
-    assert errors[0] > 2 * errors[-1]
+    assert errors[0] > 1.5 * errors[-1]
     grey = float((images - images.mean((2, 3), keepdim=True)).square().mean()) * 127.5**2
     assert errors[-1] < 0.1 * grey
     method.train()
