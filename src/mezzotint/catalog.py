@@ -31,7 +31,7 @@ RECIPES: dict[str, Entry] = {
     "biggan": Entry("gan", "draw pictures by class: a narrow BigGAN", "0.3 M"),
     "cnn": Entry("recognize", "recognize pictures: a small residual net", "0.2 to 0.6 M"),
     "cnn-classic": Entry("recognize", "recognize pictures: the tutorials' three convolutions", "0.1 M"),
-    "codec": Entry("lossy", "compress pictures with some loss: a hyperprior for all qualities", "0.7 M"),
+    "codec": Entry("lossy", "compress pictures with some loss: a hyperprior for all qualities", "0.8 M"),
     "cogan": Entry("gan", "draw pictures and their edges, by class: coupled GANs", "1.0 M"),
     "convgru": Entry("forecast", "continue clips: convolutional GRU", "0.4 to 2.3 M", clips=True),
     "convlstm": Entry("forecast", "continue clips: convolutional LSTM", "0.5 to 3.0 M", clips=True),

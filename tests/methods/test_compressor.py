@@ -47,7 +47,7 @@ def test_it_compresses_and_tells_what_it_descends() -> None:
     again, bits = method.shrunk(images, 50)
     assert again.shape == images.shape
     lost = (levels_of(images) - levels_of(again)).square().flatten(1).mean(1)
-    worth = 2.0 ** (-9 + 8 * 49 / 99)
+    worth = 2.0 ** (-10 + 9 * 49 / 99)
     torch.testing.assert_close(method.rate_distortion(images, 50), bits / 1024 + worth * lost, rtol=1e-4, atol=1e-4)
 
 
@@ -77,7 +77,7 @@ def test_squares_are_cut_out_of_larger_pictures_by_the_key() -> None:
 
 def test_every_quality_is_drawn_and_worth_more() -> None:
     worth = made().worth_at(torch.arange(1, 101))
-    assert worth[[0, 99]].tolist() == pytest.approx([2**-9, 2**-1])
+    assert worth[[0, 99]].tolist() == pytest.approx([2**-10, 2**-1])
     assert bool((worth.diff() > 0).all())
 
 

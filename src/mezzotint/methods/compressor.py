@@ -29,7 +29,7 @@ class CompressorConfig(MethodConfig):
     network: HyperpriorConfig = HyperpriorConfig()
     target: Literal["mse", "ms-ssim"] = "mse"
     """What is lost: squared levels, or structural similarity at several scales."""
-    worth: tuple[float, ...] = (-9.0, -1.0)
+    worth: tuple[float, ...] = (-10.0, -1.0)
     """Logarithm to the base 2 of the bits a pixel that a mean squared error of one level is worth, at quality 1 and
     100."""
     crop: int = 64

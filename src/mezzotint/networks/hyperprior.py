@@ -66,7 +66,7 @@ class HyperpriorConfig:
     """Channels of the way in."""
     synthesis: int = 48
     """Channels of the way out, half as many at a quarter of the picture's side."""
-    latents: int = 64
+    latents: int = 96
     """Channels of the latents."""
     hyper: int = 24
     """Channels of the hyper-synthesis."""
