@@ -60,7 +60,7 @@ RECIPES: dict[str, Entry] = {
     "lapgan": Entry("gan", "draw pictures by class: a pyramid of GANs", "0.9 M"),
     "lossless": Entry("lossless", "compress pictures without loss: a predictor of pixels", "0.03 M"),
     "lsgan": Entry("gan", "draw pictures: convolutional GAN with least squares", "0.9 M"),
-    "predrnn": Entry("forecast", "continue clips: PredRNN's wandering memory", "0.6 to 3.6 M", clips=True),
+    "predrnn": Entry("forecast", "continue clips: PredRNN's wandering memory", "0.3 to 1.6 M", clips=True),
     "progan": Entry("gan", "draw pictures by class: a GAN that grows while it learns", "0.8 M"),
     "r3gan": Entry("gan", "draw pictures by class: relativistic GAN without norms", "0.5 M"),
     "resnet": Entry("recognize", "recognize pictures: a residual net as large as the budget admits", "0.1 to 21 M"),
