@@ -24,7 +24,7 @@ def main() -> int:
         [BIN / "ruff", "format", "--check", "src", "tests", "benchmarks", "tools"],
         [BIN / "basedpyright", "--level", "error"],
         [BIN / "lint-imports"],
-        [BIN / "pytest", *workers, *marks],
+        [BIN / "pytest", *workers, *marks, "--durations=25"],
     ]
     for step in steps:
         started = time.monotonic()
