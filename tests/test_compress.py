@@ -415,6 +415,17 @@ def test_facts_that_lie_are_told_and_bounded(network: Causal) -> None:
         assert isinstance(found, str), lie
 
 
+def test_sizes_that_lie_do_not_put_more_into_a_group() -> None:
+    def stored(size: object) -> archive.Stored:
+        return archive.Stored(archive.Entry("a", {"size": size}, 0, 0), 0)
+
+    for lie in ([-1, 10**9], [-(10**9), 1], [0, 9], "large", None, [True, 1]):
+        groups = list(compress._in_groups([stored(size) for size in [lie, [2048, 2048], lie, [2048, 2048]]]))
+        assert [len(group) for group in groups] == ([1, 1, 1, 1]), lie
+    (group,) = compress._in_groups([stored([28, 28])] * 4096)
+    assert len(group) == 4096
+
+
 @pytest.mark.parametrize("name", sorted(p.name for p in STORED.glob("*.mez")))
 def test_archives_of_every_format_decode_for_ever(name: str, tmp_path: Path) -> None:
     done = compress.decompress(STORED / name, tmp_path / "out")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mezzotint import archive, coding, compress, packing, tradeoff
+from mezzotint import archive, coding, compress, lossy, packing, tradeoff
 from mezzotint import raster as raster_of
 from mezzotint.errors import UserError
 from mezzotint.metrics import distortion
@@ -58,7 +58,9 @@ def decoded(kept: list[Kept], decoder: Decoder) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("target", ["mse", "ms-ssim"])
 def test_every_mode_comes_back_as_promised(channels: int, target: str) -> None:
-    rasters = [as_raster(drawn(mode, seed=i)) for i, mode in enumerate((*MODES, "1", "P", "CMYK", "I;16"[:1]))]
+    rasters = [as_raster(drawn(mode, seed=i)) for i, mode in enumerate((*MODES, "1", "P", "CMYK"))]
+    rasters.append(as_raster(Image.fromarray(np.arange(60000, dtype=np.uint16).reshape(300, 200))))
+    assert rasters[-1].mode == "I;16"
     model = way(channels, target=target)
     kept = tradeoff.encode(model, rasters, [b"x" * 10**6] * len(rasters))
     decoded(kept, model.network.decoder)
@@ -67,6 +69,16 @@ def test_every_mode_comes_back_as_promised(channels: int, target: str) -> None:
         if before.mode not in MODES:
             assert one.raster.data == before.data
             assert one.psnr == np.inf
+
+
+@pytest.mark.parametrize(("mode", "color"), [("L", 130), ("RGB", (130, 126, 125))])
+def test_a_color_that_means_transparency_stays_that_color(mode: str, color: object) -> None:
+    image = drawn(mode)
+    image.info["transparency"] = color
+    before = as_raster(image)
+    assert before.meaning["transparency"] == color
+    (kept,) = tradeoff.encode(way(), [before], [b"x" * 10**6])
+    assert kept.raster.data == before.data
 
 
 def by_codec(model: Lossy, pictures: list[Raster], monkeypatch: pytest.MonkeyPatch) -> list[Kept]:
@@ -264,6 +276,9 @@ def test_facts_that_lie_are_told() -> None:
         {"quality": 0},
         {"quality": "x"},
         {"quality": None},
+        {"quality": True},
+        {"size": [10**8, 1]},
+        {"size": [1, 4 * 10**6]},
         {"size": [10**6, 10**6]},
         {"mode": "P"},
         {"mode": 3},
@@ -273,9 +288,38 @@ def test_facts_that_lie_are_told() -> None:
         assert isinstance(found, str), lie
 
 
+def test_an_error_in_a_network_costs_the_pictures_of_its_quality_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    (kept,) = by_codec(way(), [as_raster(drawn("RGB"))], monkeypatch)
+    exact = as_raster(drawn("CMYK"))
+    one, other = (
+        coding.Coded(coding.facts_of(r, c, []), c.data)
+        for r, c in ((kept.raster, kept.coded), (exact, coding.classic(exact)))
+    )
+    right = lossy.restore
+
+    def failing(decoder: Decoder, shapes: object, streams: object, beyond: object, quality: int) -> object:
+        if quality == 61:
+            raise MemoryError("no room")
+        return right(decoder, shapes, streams, beyond, quality)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(lossy, "restore", failing)
+    bad = coding.Coded({**one.facts, "quality": 61}, one.data)
+    crcs = [kept.raster.crc, kept.raster.crc, exact.crc]
+    found = coding.decode(way().network.decoder, [one, bad, other], crcs)
+    assert found[1] == "no room"
+    assert [isinstance(f, Raster) for f in found] == [True, False, True]
+
+
+def test_a_picture_that_is_padded_beyond_belief_is_kept_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lossy, "MAX_PIXELS", 32 * 32 * 40)
+    long, fine = as_raster(drawn("RGB", 32 * 40 + 1, 1)), as_raster(drawn("RGB", 32 * 40, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tradeoff, "_nearest", lambda raster, ours, file, target: ours)
+        assert [kept is None for kept in tradeoff.encode(way(), [long, fine], [b"", b""])] == [True, False]
+
+
 def test_verifying_finds_a_codec_that_errs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = coding.seen
-    monkeypatch.setattr(tradeoff.coding, "seen", lambda *given: right(*given)[::-1])
     monkeypatch.setattr(tradeoff, "_nearest", lambda raster, ours, file, target: ours)
     calls = iter(range(100))
     monkeypatch.setattr(

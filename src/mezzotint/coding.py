@@ -230,15 +230,13 @@ class Planes:
     """h × w × the network's channels; None where its streams are damaged."""
     alpha: bytes
     """As `alpha_coded` gives it, where it is coded."""
+    reason: str = "its bytes are damaged"
+    """Why there are no colors."""
 
 
 def decode(network: Causal | Decoder | None, coded: Sequence[Coded], crcs: Sequence[int]) -> list[Raster | str]:
     """The pictures of entries, or in one sentence why there is none; `network` is None where there is no model."""
-    planes: dict[int, Planes] = {}
-    if isinstance(network, Causal):
-        planes = _predicted(network, coded)
-    elif network is not None:
-        planes = _approximated(network, coded)
+    planes = {} if network is None else _planes(network, coded)
     found: list[Raster | str] = []
     for i, (c, crc) in enumerate(zip(coded, crcs, strict=True)):
         try:
@@ -259,28 +257,51 @@ def _size(coded: Coded) -> tuple[int, int]:
     return width, height
 
 
-def _predicted(network: Causal, coded: Sequence[Coded]) -> dict[int, Planes]:
-    """Planes of those entries that are predicted, by number."""
-    shapes = _shapes(coded, "predicted")
+def _planes(network: Causal | Decoder, coded: Sequence[Coded]) -> dict[int, Planes]:
+    """Of what the network decodes, by number; an error costs those that were decoded together."""
+    planes: dict[int, Planes] = {}
+    for shapes in _together(network, coded):
+        try:
+            if isinstance(network, Causal):
+                planes |= _predicted(network, coded, shapes)
+            else:
+                planes |= _approximated(network, coded, shapes)
+        except Exception as error:  # whatever it is, the others can be saved
+            planes |= {i: Planes(None, b"", str(error) or type(error).__name__) for i in shapes}
+    return planes
+
+
+Shapes = dict[int, tuple[int, int]]
+"""Height and width by number."""
+
+
+def _together(network: Causal | Decoder, coded: Sequence[Coded]) -> list[Shapes]:
+    """What is decoded at once: all that is predicted, or what is lossy of one quality; without what is damaged."""
+    if isinstance(network, Causal):
+        return [_shapes(coded, "predicted")]
+    latents, groups = network.config.latents, dict[int, Shapes]()
+    for i, shape in _shapes(coded, "lossy").items():
+        if _quality(coded[i]) and lossy.takes(latents, *shape):
+            groups.setdefault(_quality(coded[i]), {})[i] = shape
+    return list(groups.values())
+
+
+def _predicted(network: Causal, coded: Sequence[Coded], shapes: Shapes) -> dict[int, Planes]:
     streams = [parted(coded[i].data, _parts(coded[i], shape)) for i, shape in shapes.items()]
     colors = lossless.decode(network, list(shapes.values()), streams)
     return {i: Planes(pixels, own[-1]) for i, pixels, own in zip(shapes, colors, streams, strict=True)}
 
 
-def _approximated(decoder: Decoder, coded: Sequence[Coded]) -> dict[int, Planes]:
-    """The same of those that are lossy, by quality."""
-    shapes = {i: shape for i, shape in _shapes(coded, "lossy").items() if _quality(coded[i])}
-    planes: dict[int, Planes] = {}
-    for quality in {_quality(coded[i]) for i in shapes}:
-        own = {i: shape for i, shape in shapes.items() if _quality(coded[i]) == quality}
-        parts = [lossy_parts(coded[i], decoder, shape) for i, shape in own.items()]
-        streams, beyond = [part.streams for part in parts], [part.beyond for part in parts]
-        colors = lossy.restore(decoder, list(own.values()), streams, beyond, quality)
-        planes |= {i: Planes(pixels, part.alpha) for i, pixels, part in zip(own, colors, parts, strict=True)}
-    return planes
+def _approximated(decoder: Decoder, coded: Sequence[Coded], shapes: Shapes) -> dict[int, Planes]:
+    """All of them have one quality."""
+    (quality,) = {_quality(coded[i]) for i in shapes}
+    parts = [lossy_parts(coded[i], decoder, shape) for i, shape in shapes.items()]
+    streams, beyond = [part.streams for part in parts], [part.beyond for part in parts]
+    colors = lossy.restore(decoder, list(shapes.values()), streams, beyond, quality)
+    return {i: Planes(pixels, part.alpha) for i, pixels, part in zip(shapes, colors, parts, strict=True)}
 
 
-def _shapes(coded: Sequence[Coded], way: str) -> dict[int, tuple[int, int]]:
+def _shapes(coded: Sequence[Coded], way: str) -> Shapes:
     """Height and width of what is coded in a way, by number, without what is damaged."""
     found = ((i, _shape(c)) for i, c in enumerate(coded) if c.facts.get("coding") == way)
     return {i: shape for i, shape in found if shape is not None}
@@ -297,7 +318,7 @@ def _shape(coded: Coded) -> tuple[int, int] | None:
 def _quality(coded: Coded) -> int:
     """1 … 100; 0 for damage."""
     quality = coded.facts.get("quality")
-    return quality if isinstance(quality, int) and 1 <= quality <= QUALITIES else 0
+    return quality if type(quality) is int and 1 <= quality <= QUALITIES else 0  # True is an int, too
 
 
 def _has_alpha_part(facts: dict[str, Any]) -> bool:
@@ -315,7 +336,7 @@ def _restored(coded: Coded, planes: Planes | None, model: bool) -> Raster:
         if not model:
             raise ValueError("the model that it was compressed with is missing or damaged")
         if planes is None or planes.colors is None:
-            raise ValueError("its bytes are damaged")
+            raise ValueError("its facts are damaged" if planes is None else planes.reason)
         again = _pixels if facts["coding"] == "predicted" else seen
         data = again(facts, planes.colors, planes.alpha)
     else:

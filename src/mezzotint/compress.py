@@ -21,6 +21,8 @@ from mezzotint.tradeoff import Kept, Lossy
 
 GROUP = 1 << 22
 """Pixels of pictures that are read, coded, decoded again and written before the next ones are read."""
+PADDED = 32
+"""Sides of a picture are padded to multiples of this at most."""
 SAMPLED = 24
 """Pictures whose size as PNG, WebP and AVIF is told beside the archive's."""
 
@@ -257,8 +259,7 @@ def chosen(contents: Contents, names: Sequence[str]) -> list[Stored]:
 def _in_groups(stored: Sequence[Stored]) -> Iterator[list[Stored]]:
     group, size = list[Stored](), 0
     for one in stored:
-        shape = one.entry.facts.get("size")
-        pixels = math.prod(shape) if isinstance(shape, list) and all(isinstance(s, int) for s in shape) else 0
+        pixels = _padded(one.entry.facts.get("size"))
         if group and size + pixels > GROUP:
             yield group
             group, size = [], 0
@@ -266,6 +267,13 @@ def _in_groups(stored: Sequence[Stored]) -> Iterator[list[Stored]]:
         size += pixels
     if group:
         yield group
+
+
+def _padded(size: object) -> int:
+    """Pixels with those by which a codec pads a picture; a size may be any fact, of which few are to be in a group."""
+    if not isinstance(size, list) or not all(isinstance(side, int) for side in size):
+        return PADDED**2
+    return math.prod(-(-max(1, side) // PADDED) * PADDED for side in size)
 
 
 Result = tuple[Entry, Raster | bytes]

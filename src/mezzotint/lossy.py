@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mezzotint.data.decode import MAX_PIXELS
 from mezzotint.lossless import Pixels, single_threads
 from mezzotint.networks.hyperprior import CELL, HYPER, QUALITIES, Decoder, Hyperprior, Prior, Told
 from mezzotint.ops import rans, tables
@@ -32,6 +33,9 @@ MIDDLE = 128
 """Where zero lies in a table."""
 FARTHEST = 1 << 15
 """Latents are not larger than this."""
+
+MOST_LATENTS = 1 << 28
+"""Latents of one picture that are believed, those included by which it is padded."""
 
 Whole = NDArray[np.int64]
 
@@ -63,6 +67,12 @@ class Shrunk:
 def grid_of(height: int, width: int) -> tuple[int, int]:
     """Rows and columns of latents."""
     return -(-height // CELL), -(-width // CELL)
+
+
+def takes(channels: int, height: int, width: int) -> bool:
+    """Whether a picture, its sides padded to whole hyper-latents, is of a size that is coded, with so many latents."""
+    cells = math.prod(-(-side // HYPER) * HYPER for side in grid_of(height, width))
+    return cells * CELL**2 <= MAX_PIXELS and cells * channels <= MOST_LATENTS
 
 
 def lanes_of(channels: int, height: int, width: int) -> int:

@@ -13,7 +13,7 @@ from mezzotint import coding, lossy
 from mezzotint.coding import COLORS, Coded, LossyParts
 from mezzotint.data.decode import Pixels
 from mezzotint.metrics import distortion
-from mezzotint.networks.hyperprior import Hyperprior
+from mezzotint.networks.hyperprior import Decoder, Hyperprior
 from mezzotint.raster import Raster
 
 WORTH_TRYING = 1.3
@@ -45,8 +45,7 @@ class Kept:
 
 def encode(lossy_way: Lossy, rasters: Sequence[Raster], files: Sequence[bytes]) -> list[Kept]:
     """Each picture in the nearest way that takes no more bytes than the codec; `files` are what it came in."""
-    channels = lossy_way.network.channels
-    prepared = [None if raster.more else _prepared(raster, channels) for raster in rasters]
+    prepared = [_prepared(raster, lossy_way.network.decoder) for raster in rasters]
     shrunk = iter(lossy.shrink(lossy_way.network, [p.planes for p in prepared if p is not None], lossy_way.quality))
     ways = [
         None if p is None else _kept(raster, p, next(shrunk), lossy_way)
@@ -65,10 +64,13 @@ class _Prepared:
     alpha: bytes
 
 
-def _prepared(raster: Raster, channels: int) -> _Prepared | None:
-    """A picture as the network takes it; None for modes and colors that it does not."""
-    found = coding.planes_of(raster)
-    if found is None:
+def _prepared(raster: Raster, decoder: Decoder) -> _Prepared | None:
+    """A picture as the network takes it; None for modes, colors and sizes that it does not."""
+    channels, found = decoder.channels, coding.planes_of(raster)
+    # A color that means transparency would no longer be that color.
+    if found is None or raster.more or "transparency" in raster.meaning:
+        return None
+    if not lossy.takes(decoder.config.latents, raster.height, raster.width):
         return None
     colors, alpha = found
     facts: dict[str, Any] = {}
