@@ -11,6 +11,7 @@ from PIL import Image
 
 from mezzotint import archive, coding, compress, lossy, packing, tradeoff
 from mezzotint import raster as raster_of
+from mezzotint.cli import pack
 from mezzotint.errors import UserError
 from mezzotint.metrics import distortion
 from mezzotint.networks.grid import fixed
@@ -50,7 +51,8 @@ def decoded(kept: list[Kept], decoder: Decoder) -> None:
     """What an archive gives back is what was promised."""
     coded = [coding.Coded(coding.facts_of(k.raster, k.coded, []), k.coded.data) for k in kept]
     coded = [coding.Coded(json.loads(json.dumps(c.facts)), c.data) for c in coded]
-    for one, found in zip(kept, coding.decode(decoder, coded, [k.raster.crc for k in kept]), strict=True):
+    crcs = [coding.crc_of(k.raster, k.coded) for k in kept]
+    for one, found in zip(kept, coding.decode(decoder, coded, crcs), strict=True):
         assert isinstance(found, Raster), found
         assert found.data == one.raster.data
 
@@ -199,6 +201,13 @@ def test_a_model_is_packed_to_what_it_was() -> None:
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_widest_codec_can_be_packed(channels: int) -> None:
+    widest = HyperpriorConfig(analysis=512, synthesis=512, latents=512, hyper=512, hyper_latents=512, blocks=8)
+    with torch.device("meta"):
+        assert packing._size_of_decoder(Decoder(widest, channels)) <= packing.LARGEST
+
+
 def test_heads_that_lie_are_refused() -> None:
     packed = packing.packed(way().network.decoder)
     length = int.from_bytes(packed[:2], "little")
@@ -308,6 +317,66 @@ def test_an_error_in_a_network_costs_the_pictures_of_its_quality_alone(monkeypat
     found = coding.decode(way().network.decoder, [one, bad, other], crcs)
     assert found[1] == "no room"
     assert [isinstance(f, Raster) for f in found] == [True, False, True]
+
+
+def with_loss(form: str, seed: int = 0) -> Kept:
+    picture = as_raster(drawn("RGB", seed=seed))
+    return next(k for k in tradeoff._as_files(picture, 10**4) if k.coded.facts["coding"] == form)
+
+
+@pytest.mark.parametrize("form", ["webp", "jpeg"])
+def test_a_reader_that_errs_by_a_level_does_not_cost_the_picture(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CRC is that of the bytes; an archive of before, without the fact, has that of the pixels."""
+    kept, right = with_loss(form), coding._opened
+    facts = coding.facts_of(kept.raster, kept.coded, [])
+    crc = coding.crc_of(kept.raster, kept.coded)
+    without = {key: value for key, value in facts.items() if key != "loss"}
+    entries = [coding.Coded(facts, kept.coded.data), coding.Coded(without, kept.coded.data)]
+    damaged = coding.Coded(facts, kept.coded.data[:-1] + bytes([kept.coded.data[-1] ^ 1]))
+    as_written = coding.decode(None, [*entries, damaged], [crc, kept.raster.crc, crc])
+    assert [isinstance(found, Raster) for found in as_written] == [True, True, False]
+    monkeypatch.setattr(coding, "_opened", lambda *given: right(*given).point(lambda level: min(255, level + 1)))
+    assert [isinstance(found, Raster) for found in coding.decode(None, entries, [crc, kept.raster.crc])] == [
+        True,
+        False,
+    ]
+
+
+def test_pictures_whose_hidden_colors_change_are_not_called_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear = np.random.default_rng(0).integers(0, 256, (40, 30, 4), np.uint8)
+    clear[..., 3] = 0
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    drawn("CMYK").save(tmp_path / "exact.tiff")
+    before = as_raster(Image.fromarray(clear))
+    white = Raster("RGBA", 30, 40, bytes([255, 255, 255, 0]) * 1200)
+    kept = {"RGBA": tradeoff._as_kept(before, coding.classic(white), white.data)}
+    right = tradeoff._nearest
+    monkeypatch.setattr(tradeoff, "_nearest", lambda raster, *given: kept.get(raster.mode) or right(raster, *given))
+    done = compress.compress([tmp_path], way(), tmp_path / "a.mez").progress
+    assert (done.pictures, done.worse, done.visibly, done.decibels) == (2, 1, 0, 0)
+    assert pack._worse(done) == "1 of them with some loss (1 of them only in colors that nobody sees)"
+
+
+def test_what_is_listed_tells_files_with_loss_from_those_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost, exact = with_loss("webp"), as_raster(drawn("RGB", seed=1))
+    whole = coding.Coded({"coding": "webp"}, coding.as_webp(exact, 6))
+    with archive.Writer(tmp_path / "a.mez") as writer:
+        for raster_, coded in ((lost.raster, lost.coded), (exact, whole)):
+            writer.add(
+                f"{len(writer.entries)}.png",
+                coding.facts_of(raster_, coded, []),
+                coding.crc_of(raster_, coded),
+                coded.data,
+            )
+        writer.write("00" * 32)
+    pack.inspect(tmp_path / "a.mez")
+    said = capsys.readouterr().out
+    assert "1 webp, 1 webp with loss" in said
+    assert not compress.decompress(tmp_path / "a.mez", tmp_path / "out").lost
 
 
 def test_a_picture_that_is_padded_beyond_belief_is_kept_exactly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,8 +43,10 @@ class Progress:
     """How many pictures are coded in which way."""
     worse: int = 0
     """Pictures of which something was lost,"""
+    visibly: int = 0
+    """those of them that look otherwise over white,"""
     decibels: float = 0.0
-    """and the sum of their peak signal-to-noise ratios."""
+    """and the sum of the peak signal-to-noise ratios of these."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def compress(
             if verify:
                 _verify(network, [name for name, _, _ in group], kept)
             for (name, raster, file), one in zip(group, kept, strict=True):
-                crc = zlib.crc32(file) if one.coded.facts["coding"] == "file" else one.raster.crc
+                crc = coding.crc_of(one.raster, one.coded)
                 writer.add(name, coding.facts_of(raster, one.coded, profiles), crc, one.coded.data)
                 sample = (len(writer.entries) - 1) % every == 0 and isinstance(model, Causal)
                 at = _further(at, raster, len(file), one, sample=sample)
@@ -164,7 +166,7 @@ def _read_in_groups(named: Sequence[tuple[str, Path]], lost: list[Lost]) -> Iter
 
 
 def _further(at: Progress, raster: Raster, file: int, kept: Kept, *, sample: bool) -> Progress:
-    coded, way, lost = kept.coded, kept.coded.facts["coding"], math.isfinite(kept.psnr)
+    coded, way, seen = kept.coded, kept.coded.facts["coding"], math.isfinite(kept.psnr)
     codings = {**at.codings, way: at.codings.get(way, 0) + 1}
     sampled = at.sampled
     if sample and raster.mode in coding.COLORS and not raster.more:
@@ -172,7 +174,7 @@ def _further(at: Progress, raster: Raster, file: int, kept: Kept, *, sample: boo
         sampled = {key: sampled.get(key, 0) + size for key, size in sizes.items()}
     return Progress(
         *(at.pictures + 1, at.of, at.source_bytes + file, at.coded_bytes + len(coded.data), sampled, codings),
-        *(at.worse + lost, at.decibels + (kept.psnr if lost else 0)),
+        *(at.worse + (kept.raster.data != raster.data), at.visibly + seen, at.decibels + (kept.psnr if seen else 0)),
     )
 
 
@@ -183,7 +185,7 @@ def _verify(network: Causal | Decoder, names: Sequence[str], kept: Sequence[Kept
         Coded(coding.facts_of(replace(one.raster, profile=b""), one.coded, []), one.coded.data)
         for one in checked.values()
     ]
-    decoded = coding.decode(network, facts, [one.raster.crc for one in checked.values()])
+    decoded = coding.decode(network, facts, [coding.crc_of(one.raster, one.coded) for one in checked.values()])
     for (name, one), found in zip(checked.items(), decoded, strict=True):
         if not isinstance(found, Raster) or found.data != one.raster.data:
             raise RuntimeError(f"{name} would not come back as it is ({found if isinstance(found, str) else 'pixels'})")

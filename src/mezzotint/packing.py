@@ -19,8 +19,8 @@ from mezzotint.types import DataSpec
 
 HYPERPRIOR = "hyperprior"
 """In the head of a lossy codec's decoding half."""
-LARGEST = 1 << 24
-"""Bytes that a packed network may unpack to."""
+LARGEST = 1 << 26
+"""Bytes that a packed network may unpack to: more than the widest codec has."""
 
 
 def packed(network: Causal | Decoder) -> bytes:

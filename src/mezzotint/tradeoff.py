@@ -40,7 +40,7 @@ class Kept:
     raster: Raster
     """What comes back."""
     psnr: float
-    """In dB, as it looks over white; infinite where nothing is lost."""
+    """In dB, as it looks over white; infinite where it looks the same, though colors that nobody sees may differ."""
 
 
 def encode(lossy_way: Lossy, rasters: Sequence[Raster], files: Sequence[bytes]) -> list[Kept]:
@@ -132,7 +132,7 @@ def _as_files(raster: Raster, size: int) -> Iterator[Kept]:
     for form in ("webp", "jpeg") if raster.mode in ("L", "RGB") else ("webp",):
         data = _at_most(raster, form, size)
         if data is not None:
-            coded = Coded({"coding": form}, data)
+            coded = Coded({"coding": form, "loss": True}, data)
             again = coding.unclassic(coded, raster.mode, (raster.width, raster.height))
             if raster.mode in ("LA", "RGBA") and again[COLORS[raster.mode] :: COLORS[raster.mode] + 1] != _alpha(
                 raster

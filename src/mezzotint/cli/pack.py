@@ -56,8 +56,7 @@ def compress(
     model_part = f", of which the model {done.model_bytes:,}" if done.model_bytes else ", the model not inside"
     print(f"{done.progress.pictures} pictures ({ways}) in {out}: {done.size:,} bytes{model_part}")
     if done.progress.worse:
-        mean = done.progress.decibels / done.progress.worse
-        print(f"{done.progress.worse} of them with some loss, {mean:.2f} dB PSNR in the mean; the others are exact")
+        print(f"{_worse(done.progress)}; the others are exact")
 
 
 def decompress(
@@ -107,7 +106,7 @@ def inspect(archive: Path, /, *, as_json: AsJson = False) -> None:
     if contents.nameless:
         print(f"{contents.nameless} pictures whose part of the index is damaged")
     if not as_json:
-        ways = Counter(str(stored.entry.facts.get("coding")) for stored in contents.stored)
+        ways = Counter(_way_told(stored.entry.facts) for stored in contents.stored)
         told = ", ".join(f"{count} {way}" for way, count in sorted(ways.items()))
         model = f"inside, {contents.model_bytes:,} bytes" if contents.model_bytes else "not inside"
         print(f"{len(contents.stored)} pictures ({told}), {contents.size:,} bytes, index {contents.index_bytes:,}")
@@ -117,7 +116,11 @@ def inspect(archive: Path, /, *, as_json: AsJson = False) -> None:
 def _line(said: dict[str, Any]) -> str:
     size = said.get("size")
     shape = "×".join(map(str, size)) if isinstance(size, list) else "?"
-    return f"{said['name']}  {shape} {said.get('mode')}  {said['bytes']:,} bytes, {said.get('coding')}"
+    return f"{said['name']}  {shape} {said.get('mode')}  {said['bytes']:,} bytes, {_way_told(said)}"
+
+
+def _way_told(facts: dict[str, Any]) -> str:
+    return f"{facts.get('coding')}{' with loss' if facts.get('loss') else ''}"
 
 
 def _way(run: Path, quality: int | None) -> "Causal | Lossy":
@@ -134,9 +137,10 @@ def _way(run: Path, quality: int | None) -> "Causal | Lossy":
             raise UserError(f"a quality lies between 1 and 100, not at {quality}")
         return Lossy(fixed(model.method.network), quality or 50, model.method.config.target)
     if not isinstance(model.method, Predictor):
+        recipe = "lossless" if quality is None else "codec"
         raise UserError(
             f"{run} is a {model.recipe.name} model, which cannot compress: "
-            "train one with `mezzotint train lossless FOLDER`"
+            f"train one with `mezzotint train {recipe} FOLDER`"
         )
     if quality is not None:
         raise UserError(f"{run} compresses without loss: leave --quality out, or train `codec`")
@@ -148,6 +152,13 @@ def _decoder(run: Path) -> "Causal | Decoder":
 
     way = _way(run, None)
     return way.network.decoder if isinstance(way, Lossy) else way
+
+
+def _worse(at: "Progress") -> str:
+    mean = f", {at.decibels / at.visibly:.2f} dB PSNR in the mean" if at.visibly else ""
+    unseen = at.worse - at.visibly
+    told = f" ({unseen} of them only in colors that nobody sees)" if unseen else ""
+    return f"{at.worse} of them with some loss{told}{mean}"
 
 
 def _show(at: "Progress") -> None:
