@@ -2,9 +2,9 @@
 
 python benchmarks/lossy.py RUN DATA --out benchmarks/results/lossy-NAME.json
 
-DATA is a named set or a folder (its test split) or, with --all, pictures of which the model has seen none. Rates are
-those of the pictures' own bytes: ours are streams with the lengths of their parts, the others' whole files, whose
-headers count as they do on disk. The model's bytes are told apart, with how many times these pictures pay for it.
+DATA is a named set or a folder (its test split) or, with --all, pictures of which the model has seen none. Ours are
+the bytes of an archive with its index, names and checksums, the others' those of whole files without their names. The
+model's bytes are told apart, with how many times these pictures pay for it at each of the others' rates.
 `python benchmarks/lossy.py --make DATA --out FOLDER` cuts emoji or photographs into pictures to train on.
 """
 
@@ -13,6 +13,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +24,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mezzotint import coding, lossy, packing
+from mezzotint import archive, coding, lossy, packing
+from mezzotint.coding import Coded
 from mezzotint.data import dataset as data
 from mezzotint.data.decode import upright_rgb
 from mezzotint.machine import facts
@@ -32,6 +35,7 @@ from mezzotint.metrics.bjontegaard import bd_rate, rate_at
 from mezzotint.metrics.sequence import ROUNDING
 from mezzotint.model import load
 from mezzotint.networks.grid import fixed
+from mezzotint.raster import Raster
 
 OURS = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 FORMATS: dict[str, tuple[Sequence[int], dict[str, Any]]] = {
@@ -49,13 +53,25 @@ def nearness(pixels: np.ndarray, again: np.ndarray) -> tuple[float, float]:
     return min(float(distortion.psnr(a, b)), ROUNDING), float(distortion.ms_ssim(a, b))
 
 
-def point(pictures: Sequence[np.ndarray], quality: int, sizes: Sequence[int], again: Sequence[np.ndarray]) -> dict:
+def archived(done: Sequence[lossy.Shrunk], mode: str, quality: int) -> int:
+    """Bytes of an archive without a model inside."""
+    with tempfile.TemporaryDirectory() as place, archive.Writer(Path(place) / "a.mez") as writer:
+        for i, each in enumerate(done):
+            height, width, _ = each.pixels.shape
+            picture = Raster(mode, width, height, each.pixels.tobytes())
+            facts = {"coding": "lossy", "quality": quality, **({"beyond": True} if each.beyond else {})}
+            coded = Coded(facts, coding.lossy_joined(coding.LossyParts(each.streams, each.beyond, b"")))
+            writer.add(f"{i:05d}.png", coding.facts_of(picture, coded, []), picture.crc, coded.data)
+        return writer.write("00" * 32)
+
+
+def point(pictures: Sequence[np.ndarray], quality: int, size: int, again: Sequence[np.ndarray]) -> dict:
     """Means over pictures; `bits_per_pixel` is of all pixels together."""
     pixels = sum(p.shape[0] * p.shape[1] for p in pictures)
     psnr, ms_ssim = zip(*(nearness(p, a) for p, a in zip(pictures, again, strict=True)), strict=True)
     return {
         "quality": quality,
-        "bits_per_pixel": 8 * sum(sizes) / pixels,
+        "bits_per_pixel": 8 * size / pixels,
         "psnr": float(np.mean(psnr)),
         "ms_ssim": float(np.mean(ms_ssim)),
     }
@@ -64,14 +80,12 @@ def point(pictures: Sequence[np.ndarray], quality: int, sizes: Sequence[int], ag
 def ours(method: Compressor, pictures: Sequence[np.ndarray]) -> tuple[list[dict], float]:
     network = fixed(method.network)
     points, seconds = list[dict](), 0.0
+    mode = "L" if network.channels == 1 else "RGB"
     for quality in OURS:
         began = time.perf_counter()
         done = lossy.shrink(network, pictures, quality)
         seconds += time.perf_counter() - began
-        parts = [coding.LossyParts(each.streams, each.beyond, b"") for each in done]
-        points.append(
-            point(pictures, quality, [len(coding.lossy_joined(p)) for p in parts], [each.pixels for each in done])
-        )
+        points.append(point(pictures, quality, archived(done, mode, quality), [each.pixels for each in done]))
         print("ours", points[-1], flush=True)
     megapixels = len(OURS) * sum(p.shape[0] * p.shape[1] for p in pictures) / 1e6
     return points, megapixels / seconds
@@ -89,7 +103,7 @@ def theirs(name: str, pictures: Sequence[np.ndarray]) -> list[dict]:
             sizes.append(buffer.tell())
             found = np.asarray(Image.open(buffer).convert(image.mode))
             again.append(found.reshape(pixels.shape))
-        points.append(point(pictures, quality, sizes, again))
+        points.append(point(pictures, quality, sum(sizes), again))
         print(name, points[-1], flush=True)
     return points
 
@@ -110,14 +124,20 @@ def compared(own: list[dict], other: list[dict], pixels: int, model: int) -> dic
         }
     worse = [float(rate) for rate, ratio in found["ratio_psnr"].items() if ratio > 1]
     found["not_better_by_psnr_at_their_bits_per_pixel"] = worse
-    saved = [
-        (rate - rate_at([(p["bits_per_pixel"], p["psnr"]) for p in own], quality)) * pixels / 8
-        for rate, quality in [(p["bits_per_pixel"], p["psnr"]) for p in other]
-    ]
-    found["model_paid_after_so_many_times_these_pictures"] = [
-        round(model / s, 2) if s > 0 else None for s in saved if np.isfinite(s)
-    ]
+    saved = {rate: (1 - ratio) * float(rate) * pixels / 8 for rate, ratio in found["ratio_psnr"].items()}
+    found["model_paid_after_so_many_times_these_pictures"] = {
+        rate: round(model / s, 2) if s > 0 else None for rate, s in saved.items()
+    }
     return found
+
+
+def without_nan(value: Any) -> Any:
+    """The same for JSON, which has no infinite numbers and no NaN: null for these."""
+    if isinstance(value, dict):
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def held_out(name: str, count: int, whole: bool) -> tuple[str, list[np.ndarray]]:
@@ -129,15 +149,16 @@ def held_out(name: str, count: int, whole: bool) -> tuple[str, list[np.ndarray]]
 def make(kind: str, source: Path, out: Path) -> None:
     """PNG files in `train`, `val` and `test`: emoji whole, over white; of photographs squares of 128 pixels.
 
-    Split by subject, or by photograph: a tenth of them test, a twentieth validation, by the hash of the name.
+    Split by subject, or by photograph: a tenth (of photographs a fifth) of them test, a twentieth validation, by the
+    hash of the name.
     """
     files = sorted(p for p in source.rglob("*") if p.suffix.lower() in (".png", ".jpg"))
-    order = sorted(files, key=lambda p: hashlib.sha256(subject(p).encode()).hexdigest())
-    subjects = list(dict.fromkeys(subject(p) for p in order))
+    order = sorted(files, key=lambda p: hashlib.sha256(subject(p, kind).encode()).hexdigest())
+    subjects = list(dict.fromkeys(subject(p, kind) for p in order))
     tests, validation = max(1, len(subjects) // (10 if kind == "emoji" else 5)), max(1, len(subjects) // 20)
     place = {s: "test" if i < tests else "val" if i < tests + validation else "train" for i, s in enumerate(subjects)}
     for path in order:
-        folder = out / place[subject(path)]
+        folder = out / place[subject(path, kind)]
         folder.mkdir(parents=True, exist_ok=True)
         with Image.open(path) as image:
             whole = upright_rgb(image, 1)
@@ -151,9 +172,9 @@ def make(kind: str, source: Path, out: Path) -> None:
                 half.crop((left, top, left + 128, top + 128)).save(folder / f"{path.stem}-{top}-{left}.png")
 
 
-def subject(path: Path) -> str:
-    """Of emoji all skins and joined figures of one; of photographs the photograph."""
-    return path.stem.split("-")[0]
+def subject(path: Path, kind: str) -> str:
+    """Of emoji (1f44b-1f3fb.png, emoji_u1f44b_1f3fb.png) all skins and joined figures of one; else the photograph."""
+    return re.split("[-_]", path.stem.removeprefix("emoji_u"))[0] if kind == "emoji" else path.stem
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -197,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if other != "mezzotint"
         },
     }
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+    asked.out.write_text(json.dumps(without_nan(result), indent=1, allow_nan=False) + "\n")
     print(
         json.dumps(
             {k: {m: v for m, v in found.items() if m.startswith("bd")} for k, found in result["against"].items()}

@@ -44,7 +44,7 @@ class Entry:
     facts: dict[str, Any]
     """How it is coded and what it was: see `pictures`."""
     crc: int
-    """CRC-32 of the decoded pixels."""
+    """CRC-32 of the decoded pixels, or of the bytes."""
     length: int
     """Bytes that it takes."""
 
