@@ -37,7 +37,9 @@ FARTHEST = 1 << 15
 MOST_LATENTS = 1 << 28
 """Latents of one picture that are believed, those included by which it is padded."""
 
-Whole = NDArray[np.int64]
+Whole = NDArray[np.int32]
+Scales = NDArray[np.int16]
+"""Rows of tables."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Latents:
     hyper: Whole
     main: Whole
     """Times gain and less their means."""
-    scale: Whole
+    scale: Scales
     """Row of the table of each of `main`; row 0 means that it is zero."""
 
 
@@ -156,11 +158,11 @@ def _analyzed(network: Hyperprior, pixels: Pixels, quality: int) -> tuple[Latent
     latents = _in_tiles(partial(network.latents, quality=at), levels, TILE, 24 + 16 * blocks, down=CELL)
     hyper = _in_tiles(partial(network.hyper_latents, quality=at), latents, TILE // CELL, HYPER, down=HYPER)
     hyper = torch.round(hyper * decoder.hyper_gains_at(at).gain).clamp(-MIDDLE, MIDDLE - 1)
-    whole = hyper[0].numpy().astype(np.int64)
+    whole = hyper[0].numpy().astype(np.int32)
     told = _told(decoder, whole, pixels.shape[:2], quality)
     scale = _scale_rows(told)
     main = torch.round(latents * decoder.gains_at(at).gain - told.mean).clamp(-FARTHEST, FARTHEST)
-    values = np.where(scale > 0, main[0].numpy().astype(np.int64), 0)
+    values = np.where(scale > 0, main[0].numpy().astype(np.int32), np.int32(0))
     return Latents(whole, values, scale), _pixels(decoder, values, told, pixels.shape[:2], quality)
 
 
@@ -230,13 +232,13 @@ def _mapped(function: Callable[[Job], Done], jobs: Sequence[Job]) -> list[Done]:
 # The coder.
 
 
-def _scale_rows(told: Told) -> Whole:
-    return ((told.octave[0] - tables.SCALE_OCTAVES[0]) * tables.SCALE_PARTS).numpy().astype(np.int64)
+def _scale_rows(told: Told) -> Scales:
+    return ((told.octave[0] - tables.SCALE_OCTAVES[0]) * tables.SCALE_PARTS).numpy().astype(np.int16)
 
 
-def _hyper_rows(decoder: Decoder, shape: tuple[int, int]) -> Whole:
+def _hyper_rows(decoder: Decoder, shape: tuple[int, int]) -> Scales:
     rows, columns = (-(-side // HYPER) for side in grid_of(*shape))
-    channels = SCALES + np.arange(decoder.config.hyper_latents, dtype=np.int64)
+    channels = np.arange(SCALES, SCALES + decoder.config.hyper_latents, dtype=np.int16)
     return np.broadcast_to(channels[:, None, None], (len(channels), rows, columns))
 
 
@@ -245,8 +247,13 @@ def _levels(values: Whole) -> Whole:
     return np.clip(values + MIDDLE, 0, tables.LEVELS - 1)
 
 
-def _rounds(counts: Sequence[int], lanes: Sequence[int]) -> Iterator[tuple[Integers, Integers]]:
+def _rounds(counts: Sequence[int], lanes: Sequence[int]) -> Iterator[tuple[slice | Integers, Integers]]:
     """What is coded at once of the numbers of several pictures, one after another: which ones, and their lanes."""
+    if len(counts) == 1:  # which may be large: nothing is sorted or copied
+        (count,), lane = counts, np.arange(lanes[0])
+        for first in range(0, count, len(lane)):
+            yield slice(first, first + len(lane)), lane[: count - first]
+        return
     firsts = np.cumsum([0, *lanes])
     places = [np.arange(count) for count in counts]
     turn = np.concatenate([place // n for place, n in zip(places, lanes, strict=True)])
@@ -270,29 +277,29 @@ def _encoded(rows: tables.Rows, pictures: Sequence[Latents]) -> list[list[bytes]
     return [[next(streams) for _ in range(n)] for n in lanes]
 
 
-def _hyper_numbers(latents: Latents) -> tuple[Whole, Whole]:
+def _hyper_numbers(latents: Latents) -> tuple[Scales, Whole]:
     """Rows and values of the hyper-latents in the order of their coding."""
     channels = len(latents.hyper)
-    rows = np.repeat(SCALES + np.arange(channels), latents.hyper[0].size)
+    rows = np.repeat(np.arange(SCALES, SCALES + channels, dtype=np.int16), latents.hyper[0].size)
     return rows, latents.hyper.ravel()
 
 
-def _main_numbers(latents: Latents) -> tuple[Whole, Whole]:
+def _main_numbers(latents: Latents) -> tuple[Scales, Whole]:
     coded = latents.scale > 0
     return latents.scale[coded], latents.main[coded]
 
 
-def _decoded(coder: rans.Decoder, rows: tables.Rows, lanes: Sequence[int], asked: Sequence[Whole]) -> list[Whole]:
+def _decoded(coder: rans.Decoder, rows: tables.Rows, lanes: Sequence[int], asked: Sequence[Scales]) -> list[Whole]:
     """Numbers of each picture by the rows of their tables, of row 0 zero."""
     coded = [each.ravel() > 0 for each in asked]
     row = np.concatenate([each.ravel()[known] for each, known in zip(asked, coded, strict=True)])
-    values = np.zeros(len(row), np.int64)
+    values = np.zeros(len(row), np.int32)
     for which, lane in _rounds([int(known.sum()) for known in coded], lanes):
         values[which], low, frequency = rows.find(row[which], coder.slots(lane))
         coder.advance(lane, low, frequency)
     found, first = list[Whole](), 0
     for each, known in zip(asked, coded, strict=True):
-        own = np.zeros(each.size, np.int64)
+        own = np.zeros(each.size, np.int32)
         last = first + int(known.sum())
         own[known] = values[first:last] - MIDDLE
         found.append(own.reshape(each.shape))
@@ -301,9 +308,11 @@ def _decoded(coder: rans.Decoder, rows: tables.Rows, lanes: Sequence[int], asked
 
 
 def _bits(rows: tables.Rows, latents: Latents) -> float:
-    row, value = (np.concatenate(pair) for pair in zip(_hyper_numbers(latents), _main_numbers(latents), strict=True))
-    _, frequency = rows.interval(row, _levels(value))
-    return float((rans.PRECISION - np.log2(frequency)).sum()) + 8 * len(_beyond(latents.main))
+    bits = 8.0 * len(_beyond(latents.main))
+    for row, value in (_hyper_numbers(latents), _main_numbers(latents)):
+        _, frequency = rows.interval(row, _levels(value))
+        bits += float((rans.PRECISION - np.log2(frequency)).sum())
+    return bits
 
 
 def _beyond(main: Whole) -> bytes:

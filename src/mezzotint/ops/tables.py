@@ -8,6 +8,7 @@ bit.
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ _HEIGHT = 1 << 14
 _SHIFT = 8
 
 Small = NDArray[np.int32]
+
+Whole = NDArray[np.signedinteger[Any]]
+"""Whole numbers of any size."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +152,12 @@ class Rows:
         """These rows, then the others."""
         return Rows(np.concatenate([self.cumulated, others.cumulated]), np.concatenate([self.value, others.value]))
 
-    def interval(self, rows: Integers, values: Integers) -> tuple[Integers, Integers]:
+    def interval(self, rows: Whole, values: Whole) -> tuple[Integers, Integers]:
         """Low end and frequency of each value in its row."""
         low = self.cumulated[rows, values]
         return low, self.cumulated[rows, values + 1] - low
 
-    def find(self, rows: Integers, slots: Integers) -> tuple[Integers, Integers, Integers]:
+    def find(self, rows: Whole, slots: Integers) -> tuple[Integers, Integers, Integers]:
         """Value, low end and frequency of the interval that each slot of [0, 2^16) lies in."""
         values = self.value[rows, slots].astype(np.int64)
         return values, *self.interval(rows, values)
