@@ -104,9 +104,11 @@ def about(table: Sequence[Distance], worth: float) -> list[Distance]:
 
 def _reason(rows: Sequence[Distance], what: str, worth: float) -> str:
     best, others = rows[0], rows[1:]
-    least = f"the least Fréchet distance of the {len(rows)} {what} that were measured; next is" if others else ""
-    told = f"{_result(best)}: {least} {_result(others[0])}" if others else f"{_result(best)}, the only one measured"
-    return f"{told} (that took more time than there is)" if best.minutes > STRETCH * worth else told
+    late = ", in more time than there is," if best.minutes > STRETCH * worth else ""
+    if not others:
+        return f"{_result(best)}{late} is the only one of the {what} that was measured"
+    least = f"the least Fréchet distance of the {len(rows)} {what} that were measured"
+    return f"{_result(best)}{late} is {least}; next is {_result(others[0])}"
 
 
 def _result(row: Distance) -> str:
