@@ -173,7 +173,7 @@ def quality(asked: argparse.Namespace) -> dict[str, Any]:
     """
     rows: dict[str, Any] = {}
     for recipe in asked.recipes:
-        run = asked.runs / f"{recipe}-{asked.minutes:g}"
+        run = asked.runs / f"{recipe}-{asked.data}-{asked.minutes:g}"
         if not (run / "score.json").exists():
             command = [sys.executable, "-m", "mezzotint", "train", recipe, asked.data, "--minutes", str(asked.minutes)]
             subprocess.run([*command, "--out", str(run)], check=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 from mezzotint.data import pictures
@@ -39,6 +40,8 @@ def test_shapes() -> None:
 
 def test_edges_are_those_of_coupled_gans() -> None:
     images = noise(2, 3, 12, 17)
+    expected = ndimage.morphological_gradient(images.numpy(), size=(1, 1, 3, 3), mode="nearest") - 1
+    np.testing.assert_allclose(Edges()(images).numpy(), expected, atol=1e-6)
     assert torch.equal(Edges()(images), edges(images))
 
 

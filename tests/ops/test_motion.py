@@ -40,3 +40,10 @@ def test_what_leaves_the_frame_is_gone():
     motion[:, 1, :, 4] = 2
     assert moved_on(frame, motion, 1)[..., 6].eq(1).all()
     assert moved_on(frame, motion, 2).eq(-1).all()
+
+
+def test_where_two_places_come_to_one_the_last_is_seen():
+    frame = torch.arange(64.0).view(1, 1, 8, 8) / 64
+    motion = torch.zeros(1, 2, 8, 8, dtype=torch.long)
+    motion[0, 1, 3, 1], motion[0, 1, 3, 5], motion[0, 0, 1, 3] = 2, -2, 2  # all three come to (3, 3)
+    assert moved_on(frame, motion, 1)[0, 0, 3, 3] == frame[0, 0, 3, 5]

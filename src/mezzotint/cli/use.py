@@ -53,7 +53,8 @@ def generate(
     steps:
         With such a model: how many steps.
     guidance:
-        With such a model, trained by class: more than 1 exaggerates what is typical of the class.
+        With such a model, by class or with --guide: more than 1 exaggerates what is typical of the class, or what the
+        guide lacks.
     guide:
         With a flow: the run of a worse one, smaller or trained for less, that --guidance is to lead away from instead.
     between:

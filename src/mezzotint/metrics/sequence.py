@@ -16,7 +16,8 @@ from mezzotint.types import Clips, Images
 PerStep = Float[Tensor, "n t"]
 
 ROUNDING = 10 * math.log10(12 * 255**2)
-"""Peak signal-to-noise ratio of rounding to 8 bits, 58.9 dB: what a frame without error counts for in means."""
+"""Peak signal-to-noise ratio of rounding to 8 bits, 58.9 dB: the most that a frame counts for in means, which
+one without error would make infinite."""
 
 
 def _each(measure: Callable[[Images, Images], Tensor], said: Clips, came: Clips) -> PerStep:

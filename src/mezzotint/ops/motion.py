@@ -47,10 +47,13 @@ def moved_on(last: Images, motion: Int[Tensor, "n 2 h w"], steps: int) -> Images
     moves = motion.abs().amax(1) > 0
     inside = moves & (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
     ground = last.flatten(2).median(2).values[:, :, None, None]
-    out = torch.where(moves[:, None], ground, last).clone()
-    which = torch.arange(n, device=last.device).view(n, 1, 1).expand(n, h, w)[inside]
-    out[which, :, rows[inside], columns[inside]] = last.permute(0, 2, 3, 1)[inside]
-    return out
+    out = torch.where(moves[:, None], ground, last)
+    # Where several places come to one, the last of them is seen, whatever the number of threads.
+    places = torch.arange(h * w, device=last.device).expand(n, -1)
+    target = torch.where(inside, rows * w + columns, h * w).flatten(1)
+    source = torch.full((n, h * w + 1), -1, device=last.device).scatter_reduce(1, target, places, "amax")[:, None, :-1]
+    moved = last.flatten(2).gather(2, source.clamp(min=0).expand(-1, last.shape[1], -1))
+    return torch.where(source >= 0, moved, out.flatten(2)).view_as(last)
 
 
 def linear_motion(context: Clips, horizon: int) -> Clips:

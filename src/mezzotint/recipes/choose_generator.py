@@ -27,7 +27,7 @@ FEW = 2_000
 
 
 STRETCH = 1.5
-"""Times the budget that a measured training may have had for its distance to be believed of the budget."""
+"""Times the budget from where on it is told that the measured training had more time."""
 
 
 def gan(spec: DataSpec, minutes: float, images: int | None = None, started: bool = False) -> Choice:
@@ -53,7 +53,7 @@ def _best(
     recipe, care = _for_few(made[rows[0].recipe], spec)
     like = f"{worth:.2g}" if worth < 10 else f"{worth:,.0f}"
     time = f"by machine and pixels like {like} minutes on two CPU cores with {_where(rows[0])}, where it was measured"
-    why = f"{recipe.name}, but with networks of the run that it begins from" if started else _reason(rows, what)
+    why = f"{recipe.name}, but with networks of the run that it begins from" if started else _reason(rows, what, worth)
     return recipe, (task(spec, minutes, images, name), time, why, *care)
 
 
@@ -73,7 +73,7 @@ def _fits(recipe: Recipe, spec: DataSpec) -> bool:
     if spec.count < FEW and isinstance(recipe.method, CoganConfig | LapganConfig):
         return False
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             recipe.method.build(spec)
     except UserError:
         return False
@@ -93,21 +93,22 @@ def league(rows: Sequence[Distance], spec: DataSpec) -> list[Distance]:
 
 
 def about(table: Sequence[Distance], worth: float) -> list[Distance]:
-    """What was measured in up to one and a half times the time `worth`, a row a recipe, the least distance first.
+    """A row a recipe, that of the training whose time is nearest to `worth`; the least distance first."""
 
-    Of several rows of a recipe the longest counts; where all took longer, the shortest there are stand for them.
-    """
-    most = max(STRETCH * worth, min(row.minutes for row in table))
-    rows = sorted((row for row in table if row.minutes <= most), key=lambda row: row.minutes)
+    def away(row: Distance) -> float:
+        return abs(math.log(row.minutes / worth))
+
+    rows = sorted(table, key=away, reverse=True)
     return sorted({row.recipe: row for row in rows}.values(), key=lambda row: row.frechet)
 
 
-def _reason(rows: Sequence[Distance], what: str) -> str:
+def _reason(rows: Sequence[Distance], what: str, worth: float) -> str:
     best, others = rows[0], rows[1:]
+    late = ", in more time than there is," if best.minutes > STRETCH * worth else ""
     if not others:
-        return f"{_result(best)}, and no other of the {what} was measured in so little time"
-    least = f"the least Fréchet distance of the {len(rows)} {what} measured in about that time or less"
-    return f"{_result(best)}: {least}; next is {_result(others[0])}"
+        return f"{_result(best)}{late} is the only one of the {what} that was measured"
+    least = f"the least Fréchet distance of the {len(rows)} {what} that were measured"
+    return f"{_result(best)}{late} is {least}; next is {_result(others[0])}"
 
 
 def _result(row: Distance) -> str:
