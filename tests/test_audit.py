@@ -223,7 +223,7 @@ def test_two_hundred_pictures_are_copied_by_a_longer_training(digits: Dataset, t
     split = np.array(["train"] * 200 + ["validation"] * 350 + ["test"] * 350)
     np.savez(tmp_path / "few.npz", images=digits.images[rows], split=split)
     settings = ("method.latent=2", "batch=50", "milestones=0", "execution.threads=1")
-    run = api.train("vae", tmp_path / "few.npz", images=300_000, out=tmp_path / "run", settings=settings)
+    run = api.train("vae", tmp_path / "few.npz", images=200_000, out=tmp_path / "run", settings=settings)
     judge.audit(run.folder, count=1000)
     assert "**Copies.**" in (run.snapshot / "README.md").read_text()
 
