@@ -18,7 +18,7 @@ tanh_slope = torch.ops.aten.tanh_backward
 
 
 def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent by the logistic function, 2/(1 + exp(-2x)) - 1: on CPUs a third of the library's time.
+    """The hyperbolic tangent by the logistic function, 2/(1 + exp(-2x)) - 1: on CPUs faster than the library's own.
 
     Reckoned in 32 bits at least, since the difference would cost a narrow type its small values.
     """
@@ -76,7 +76,7 @@ class LstmSequence(torch.autograd.Function):
             i, _, o, g = gates[t].split(hidden, 1)
             h = h + wanted[t]
             c = c + tanh_slope(h * o, squashed[t])
-            narrow = c.to(g.dtype)  # products of two types, written to a third place, take eight times as long
+            narrow = c.to(g.dtype)  # products of two types, written to a third place, are slow
             slope = torch.empty_like(gates[t])
             torch.mul(narrow, g, out=slope[:, :hidden])
             torch.mul(narrow, memories[t], out=slope[:, hidden : 2 * hidden])
