@@ -10,9 +10,9 @@ from mezzotint.recipe import Averaging, Optimizer, Recipe
 from mezzotint.types import DataSpec
 
 
-def _forecaster(name: str, spec: DataSpec, method: ForecasterConfig) -> Recipe:
+def _forecaster(name: str, spec: DataSpec, method: ForecasterConfig, lr: float = 0.02) -> Recipe:
     """Half of a clip is given, half is forecast; Muon, with which a recurrence leaves the mean of all frames sooner."""
-    muon = Optimizer(name="muon", lr=0.02, vector_lr=2e-3, schedule="cosine", warmup=0.02)
+    muon = Optimizer(name="muon", lr=lr, vector_lr=2e-3, schedule="cosine", warmup=0.02)
     return Recipe(
         name=name,
         method=replace(method, context=max(1, spec.frames // 2)),
@@ -51,7 +51,8 @@ def convgru(spec: DataSpec, minutes: float) -> Recipe:
 
 def predrnn(spec: DataSpec, minutes: float) -> Recipe:
     """PredRNN (Wang et al. 2017): a second memory wanders through the layers in zig-zag."""
-    return _forecaster("predrnn", spec, ForecasterConfig(network=_recurrent("predrnn", spec, minutes)))
+    # Fed on its own frames at a rate of 0.02 the gradients of the wandering memory explode.
+    return _forecaster("predrnn", spec, ForecasterConfig(network=_recurrent("predrnn", spec, minutes)), lr=0.005)
 
 
 def simvp(spec: DataSpec, minutes: float) -> Recipe:
