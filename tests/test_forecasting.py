@@ -1,5 +1,6 @@
 """Forecasts against what came, and beside those that know nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,10 @@ from mezzotint import forecasting, glance, measure
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.footage import Cut
 from mezzotint.method import Method
+from mezzotint.methods.forecaster import ForecasterConfig
 from mezzotint.metrics.features import random_filters
+from mezzotint.networks.recurrent import RecurrentConfig
+from mezzotint.networks.stochastic import StochasticConfig
 from mezzotint.page import _steps
 from mezzotint.scorecard import from_json
 from mezzotint.types import Loss, Phase
@@ -36,7 +40,7 @@ class Copying(Method):
     def loss(self, batch: Any, phase: str) -> Loss:
         return Loss(self.nothing.sum())
 
-    def forecast(self, frames: torch.Tensor, horizon: int, seed: int = 0) -> torch.Tensor:
+    def forecast(self, frames: torch.Tensor, horizon: int, seed: int | Sequence[int] = 0) -> torch.Tensor:
         return frames[:, -1:].expand(-1, horizon, -1, -1, -1)
 
 
@@ -110,3 +114,39 @@ def test_few_clips_have_no_distance(moving_bars: Dataset):
     found = forecasting.measured(Copying(moving_bars.spec), moving_bars, "test", 3, random_filters(moving_bars.spec), 0)
     assert "frechet_video" not in found.scores
     assert found.scores["mse_frame"].n == 3
+
+
+def test_a_horizon_of_one_frame_is_measured(moving_bars: Dataset):
+    short = film(moving_bars.images, 4)
+    card = measure.measure(Copying(short.spec), short, count=10)
+    assert card.scores["frechet_video"] == card.scores["copy_last_frechet_video"]
+    assert card.scores["mse_frame[+1]"].value == card.scores["mse_frame"].value
+
+
+class Told(Copying):
+    """Says a frame whose brightness is the clip's seed."""
+
+    def forecast(self, frames: torch.Tensor, horizon: int, seed: int | Sequence[int] = 0) -> torch.Tensor:
+        assert isinstance(seed, Sequence)
+        said = torch.tensor(seed)[:, None, None, None, None] / 127.5 - 1
+        return said.expand(-1, horizon, *frames.shape[2:])
+
+
+def test_each_clip_has_noise_of_its_own():
+    """Against black frames the error of a clip tells its seed, over several passes."""
+    dark = film(np.zeros((80, 16, 16, 1), np.uint8), 5)
+    found = forecasting.measured(Told(dark.spec), dark, "test", 12, random_filters(dark.spec), 30)
+    assert (found.answers["mae"] * 255).round().tolist() == list(range(30, 42))
+
+
+def test_sheets_of_futures_and_of_dreams(moving_bars: Dataset):
+    network = StochasticConfig(core=RecurrentConfig(width=4, layers=1), latent=2)
+    method = ForecasterConfig(network=network, context=2).build(moving_bars.spec)
+    for p in method.parameters():
+        torch.nn.init.normal_(p, 0, 0.5)
+    sheet = forecasting.futures_sheet(method, moving_bars, "test")
+    rows = sheet[2:].reshape(4, 18, -1)[:, :16, 2:].reshape(4, 16, 6, 18)[..., :16].transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(rows[0], moving_bars.images[:6, ..., 0])
+    assert (rows[1:, :2] == 255).all()
+    assert (rows[1, 2:] != rows[2, 2:]).any()
+    assert forecasting.dreams_sheet(method, 5).shape == (3 * 18 + 2, 5 * 18 + 2, 1)

@@ -31,7 +31,7 @@ from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training, stepper_for
 from mezzotint.training.memory import peak_mb
 from mezzotint.training.run import Run
-from mezzotint.types import Classifies, Forecasts, Generates
+from mezzotint.types import Classifies, Dreams, Forecasts, Generates
 
 Show = Callable[[Report], None]
 
@@ -238,7 +238,11 @@ def _sheets(method: Method, dataset: Dataset, card: ScoreCard) -> dict[str, Pixe
     """What shows best how good a method is."""
     if isinstance(method, Forecasts):
         strips = forecasting.film_strips(method, dataset, card.protocol["split"])
-        return {"forecasts": enlarged(strips, 480)}
+        sheets = {"forecasts": enlarged(strips, 480)}
+        if isinstance(method, Dreams) and method.dreams:
+            sheets["futures"] = enlarged(forecasting.futures_sheet(method, dataset, card.protocol["split"]), 480)
+            sheets["dreams"] = enlarged(forecasting.dreams_sheet(method, dataset.spec.frames), 480)
+        return sheets
     return latent.telling_sheets(method, dataset, card)
 
 

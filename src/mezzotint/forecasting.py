@@ -1,6 +1,6 @@
 """Forecasts held against what came, beside two that know nothing: the last frame again, and steady motion."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,17 @@ from mezzotint.metrics import distribution, sequence
 from mezzotint.metrics.features import Extractor
 from mezzotint.metrics.interval import Score, mean
 from mezzotint.ops.motion import linear_motion
-from mezzotint.types import Clips, Forecasts
+from mezzotint.types import Clips, Dreams, Forecasts
 
+Way = Callable[[Clips, int, Sequence[int]], Clips]
+"""From context, horizon and a seed a clip to the frames that follow."""
 CLIPS = 10
 """Per pass."""
 FEWEST = 6
 """Clips in a set that can be compared with another."""
 COPY, LINEAR = "copy_last", "linear_motion"
 SHOWN = 3
-"""Clips on a sheet of film strips."""
+"""Clips on a sheet of film strips, futures of one clip and dreams."""
 
 
 def as_saved(frames: Clips) -> Clips:
@@ -33,21 +35,25 @@ def as_saved(frames: Clips) -> Clips:
     return ((frames.float() + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
 
 
-def forecasters(method: Forecasts, seed: int) -> dict[str, Callable[[Clips, int], Clips]]:
+def forecasters(method: Forecasts) -> dict[str, Way]:
     """What is measured, by the prefix of its scores."""
     return {
-        "": lambda context, horizon: method.forecast(context, horizon, seed),
-        f"{COPY}_": lambda context, horizon: context[:, -1:].expand(-1, horizon, -1, -1, -1),
-        f"{LINEAR}_": linear_motion,
+        "": method.forecast,
+        f"{COPY}_": lambda context, horizon, _: context[:, -1:].expand(-1, horizon, -1, -1, -1),
+        f"{LINEAR}_": lambda context, horizon, _: linear_motion(context, horizon),
     }
 
 
 def split_clips(
-    method: Forecasts, dataset: Dataset, split: str, count: int, device: Any
-) -> Iterator[tuple[Clips, Clips]]:
-    """What is given and what came, of up to `count` clips spread over a split."""
+    method: Forecasts, dataset: Dataset, split: str, count: int, device: Any, seed: int = 0
+) -> Iterator[tuple[Clips, Clips, Sequence[int]]]:
+    """What is given and what came of up to `count` clips spread over a split, and their seeds from `seed` on.
+
+    Each clip has a seed of its own: with one for all, what is drawn for one clip would be drawn for every one.
+    """
     for clips, _ in ordered(dataset, split, CLIPS, device, count):
-        yield clips[:, : method.context], clips[:, method.context :]
+        yield clips[:, : method.context], clips[:, method.context :], range(seed, seed + len(clips))
+        seed += len(clips)
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ def glance(method: Method, dataset: Dataset, split: str, count: int) -> tuple[fl
     assert isinstance(method, Forecasts)
     found: list[Tensor] = []
     with using(method):
-        for context, came in split_clips(method, dataset, split, count, device_of(method)):
-            said = as_saved(method.forecast(context, came.shape[1]))
+        for context, came, seeds in split_clips(method, dataset, split, count, device_of(method)):
+            said = as_saved(method.forecast(context, came.shape[1], seeds))
             found.append((said - came).square().sum((2, 3, 4)).mean(1) / 4)  # of [0, 1], not of [-1, 1]
     return float(torch.cat(found).mean()), sum(map(len, found))
 
@@ -76,14 +82,14 @@ def measured(method: Method, dataset: Dataset, split: str, count: int, extractor
     Scores of the two simple forecasters have their names before them; `name[+3]` is the third step's.
     """
     assert isinstance(method, Forecasts)
-    ways = forecasters(method, seed)
+    ways = forecasters(method)
     errors: dict[str, list[Tensor]] = {}
     features: dict[str, list[Tensor]] = {prefix: [] for prefix in (*ways, "came")}
     with using(method):
-        for context, came in split_clips(method, dataset, split, count, device_of(method)):
+        for context, came, seeds in split_clips(method, dataset, split, count, device_of(method), seed):
             features["came"].append(_seen(came, extractor))
             for prefix, forecast in ways.items():
-                said = as_saved(forecast(context, came.shape[1]))
+                said = as_saved(forecast(context, came.shape[1], seeds))
                 features[prefix].append(_seen(said, extractor))
                 for name, values in sequence.errors(said, came).items():
                     errors.setdefault(prefix + name, []).append(values.cpu())
@@ -123,11 +129,32 @@ def film_strips(method: Method, dataset: Dataset, split: str, count: int = SHOWN
     assert isinstance(method, Forecasts)
     rows: list[np.ndarray] = []
     with using(method):
-        for context, came in split_clips(method, dataset, split, count, device_of(method)):
-            said = method.forecast(context, came.shape[1], seed).cpu()
+        for context, came, seeds in split_clips(method, dataset, split, count, device_of(method), seed):
+            said = method.forecast(context, came.shape[1], seeds).cpu()
             for given, true, forecast in zip(context.cpu(), came.cpu(), said, strict=True):
                 rows += strip(given, true, forecast)
     return pictures.grid(np.concatenate(rows), dataset.spec.frames)
+
+
+def futures_sheet(method: Method, dataset: Dataset, split: str, count: int = SHOWN) -> pictures.Pixels:
+    """One clip as it was recorded, and below it `count` futures behind white, of the seeds 0, 1, 2 …"""
+    assert isinstance(method, Forecasts)
+    with using(method):
+        ((context, came, _),) = split_clips(method, dataset, split, 1, device_of(method))
+        said = method.forecast(context.expand(count, -1, -1, -1, -1), came.shape[1], range(count))
+    rows = [torch.cat([context, came], 1), torch.cat([torch.ones_like(context).expand(count, -1, -1, -1, -1), said], 1)]
+    return _in_rows(torch.cat(rows))
+
+
+def dreams_sheet(method: Method, frames: int, count: int = SHOWN) -> pictures.Pixels:
+    """Clips of `frames` frames out of noise alone, of the seeds 0, 1, 2 …"""
+    assert isinstance(method, Dreams)
+    with using(method):
+        return _in_rows(method.dream(range(count), frames))
+
+
+def _in_rows(clips: Clips) -> pictures.Pixels:
+    return pictures.grid(pictures.to_uint8(clips.flatten(0, 1).float().cpu()), clips.shape[1])
 
 
 def strip(given: Tensor, came: Tensor, said: Tensor) -> list[np.ndarray]:

@@ -142,13 +142,17 @@ class Model:
         """Frames that a forecaster looks at."""
         return self._require(Forecasts, "forecast").context
 
-    def forecast(self, frames: Clips, horizon: int, seed: int = 0) -> Clips:
-        """The `horizon` frames that follow the clips n t c h w; `seed` chooses among several futures."""
+    def forecast(self, frames: Clips, horizon: int, seed: int | Sequence[int] = 0) -> Clips:
+        """The `horizon` frames that follow the clips n t c h w; `seed` (or one a clip) chooses among several futures."""
         method = self._require(Forecasts, "forecast")
         if tuple(frames.shape[2:]) != self.spec.shape:
             raise UserError(f"the model takes frames of shape {self.spec.shape}, not {tuple(frames.shape[2:])}")
+        seeds, n = seed if isinstance(seed, Sequence) else [seed] * len(frames), drawing.CHUNK
+        if len(seeds) != len(frames):
+            raise UserError(f"a forecast takes one seed or one a clip: here are {len(seeds)} for {len(frames)} clips")
+        parts = enumerate(frames.split(n))
         with drawing.using(self.method):
-            return torch.cat([method.forecast(part, horizon, seed) for part in frames.split(drawing.CHUNK)])
+            return torch.cat([method.forecast(part, horizon, seeds[n * i : n * (i + 1)]) for i, part in parts])
 
     def dream(self, seeds: Sequence[int], frames: int) -> Clips:
         """One clip of `frames` frames per seed, out of noise; for a model that was trained to (convlstm-vae)."""

@@ -34,6 +34,8 @@ CAPTIONS = {
     "mistakes": "{split} pictures that it is surest and wrong about",
     "boxes": "what it finds in {split} pictures, with its certainty",
     "forecasts": "{split} clips: what was recorded, what was forecast behind its context, the error",
+    "futures": "a {split} clip as it was recorded, and futures that were drawn for it, one a seed",
+    "dreams": "clips out of noise alone, one a seed",
 }
 """Of the sheets that measuring makes."""
 

@@ -244,8 +244,9 @@ class Forecasts(Protocol):
         """Frames that it looks at before its first forecast."""
         ...
 
-    def forecast(self, frames: Clips, horizon: int, seed: int = 0) -> Clips:
-        """The `horizon` frames that follow; a method that knows several futures draws one by `seed`."""
+    def forecast(self, frames: Clips, horizon: int, seed: int | Sequence[int] = 0) -> Clips:
+        """The `horizon` frames that follow; a method that knows several futures draws one by `seed`, or by each clip's
+        own."""
         ...
 
 

@@ -58,6 +58,14 @@ def test_sampling_shows_the_truth_at_first_and_later_its_own():
     assert build(sampling_until=0.0)._fed(batch(0.0), 6) is None
 
 
+def test_a_stochastic_network_is_shown_the_truth_at_first_and_later_its_own():
+    method = build(network=NETWORKS["stochastic"], kl_weight=0.0)
+    assert method._shown(batch(0.0))[:, :-1].all()
+    assert method._shown(batch(0.6)).tolist() == [[True] * 3 + [False] * 3] * 4
+    early, late = (method.loss(batch(p), "forecast").total.item() for p in (0.0, 0.6))
+    assert early != late
+
+
 def test_sampling_is_keyed_by_the_step():
     method = build()
     losses = [method.loss(batch(0.25, seed), "forecast").total.item() for seed in (1, 1, 2)]
@@ -131,6 +139,8 @@ def test_several_futures_and_dreams():
     assert isinstance(method, Dreams)
     assert method.dreams
     torch.testing.assert_close(method.dream([7, 8], 5)[1], method.dream([8], 5)[0])
+    assert torch.equal(method.forecast(clips, 4, seed=[5, 1, 1, 2])[1], method.forecast(clips, 4, seed=1)[1])
+    assert not torch.equal(*method.forecast(clips[:1].expand(2, -1, -1, -1, -1), 4, seed=[1, 2]))
     with pytest.raises(UserError, match="convlstm-vae"):
         build().dream([1], 5)
 

@@ -42,3 +42,4 @@ def test_features_of_a_film_tell_frames_from_motion():
     moving = torch.tensor([[[0.0, 0], [2, 2], [0, 0], [2, 2]]])
     assert film_features(still).tolist() == [[1, 1, 0, 0]]
     assert film_features(moving).tolist() == [[1, 1, 2, 2]]
+    assert film_features(moving[:, 1:2]).tolist() == [[2, 2, 0, 0]], "a single frame does not change"

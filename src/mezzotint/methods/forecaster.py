@@ -49,7 +49,8 @@ class ForecasterConfig(MethodConfig):
     discriminator: ClipDiscriminatorConfig = ClipDiscriminatorConfig()
     sampling_until: float = 0.5
     """Scheduled sampling: the chance that a recurrent network is shown the true frame instead of its own falls from one
-    to zero up to this progress (Bengio et al. 2015, section 2.4, linear decay); 0 shows its own from the start."""
+    to zero up to this progress (Bengio et al. 2015, section 2.4, linear decay); 0 shows its own from the start. For
+    simvp, which says all frames at once, it has no meaning."""
     kl_weight: float = 1e-4
     """Weight of a stochastic network's divergence in nats, beside errors that are means over numbers."""
 
@@ -113,13 +114,17 @@ class Forecaster(Method):
         if phase == "discriminator" and self.discriminator is not None:
             weights.advance(self.discriminator)
 
-    def forecast(self, frames: Clips, horizon: int, seed: int = 0) -> Clips:
-        """The `horizon` frames that follow, in [-1, 1]; by the last frames of the context where more are given."""
+    def forecast(self, frames: Clips, horizon: int, seed: int | Sequence[int] = 0) -> Clips:
+        """The `horizon` frames that follow, in [-1, 1]; by the last frames of the context where more are given.
+
+        A stochastic network draws by `seed`: one for all clips, or one for each.
+        """
         frames = frames[:, -self.context :]
         if frames.shape[1] < self.context:
             raise UserError(f"the model looks at {self.context} frames, and here are {frames.shape[1]}")
         if isinstance(self.network, Stochastic):
-            said = self.network.continued(frames, self._draws([seed] * len(frames), self.context + horizon, frames))
+            seeds = seed if isinstance(seed, Sequence) else [seed] * len(frames)
+            said = self.network.continued(frames, self._draws(seeds, self.context + horizon, frames))
         else:
             said = self.network(frames, horizon)[:, -horizon:]
         return said.clamp(-1, 1)
@@ -144,7 +149,7 @@ class Forecaster(Method):
         none = clips.new_zeros(len(clips))
         if isinstance(self.network, Stochastic):
             steps, latent = clips.shape[1], self.network.config.latent
-            return self.network(clips, batch.normal(steps, latent, stream=1).transpose(0, 1))
+            return self.network(clips, batch.normal(steps, latent, stream=1).transpose(0, 1), self._shown(batch))
         horizon = clips.shape[1] - c
         if isinstance(self.network, Recurrent):
             return self.network(clips[:, :c], horizon, clips[:, c:], self._fed(batch, horizon)), none
@@ -157,6 +162,15 @@ class Forecaster(Method):
         if chance <= 0 or horizon == 1:
             return None
         return torch.special.ndtr(batch.normal(horizon - 1, stream=2).float()) < chance
+
+    def _shown(self, batch: Batch) -> Tensor:
+        """Which frames stand before the next one as they were, n × t: the context, and behind it those of `_fed`."""
+        shown = torch.zeros(batch.images.shape[:2], dtype=torch.bool, device=batch.images.device)
+        shown[:, : self.context] = True
+        fed = self._fed(batch, shown.shape[1] - self.context)
+        if fed is not None:
+            shown[:, self.context : -1] = fed
+        return shown
 
     def _foresee(self, batch: Batch) -> Loss:
         said, cost = self._said(batch)

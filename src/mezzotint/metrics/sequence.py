@@ -43,6 +43,7 @@ def film_features(features: Float[Tensor, "n t d"]) -> Float[Tensor, "n f"]:
     """One row a clip from its frames' features: their mean, and how much they change from frame to frame.
 
     What a Fréchet distance of clips is taken in where no extractor of video is at hand: `d` means and `d` mean absolute
-    differences of neighboring frames.
+    differences of neighboring frames, which are zero where there is one frame.
     """
-    return torch.cat([features.mean(1), features.diff(dim=1).abs().mean(1)], 1)
+    changes = features.diff(dim=1).abs().sum(1) / max(1, features.shape[1] - 1)
+    return torch.cat([features.mean(1), changes], 1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,8 +36,9 @@ class Stochastic(nn.Module):
     """Before each frame numbers z are drawn: in training by who has seen the frame, later by who has not.
 
     A variational recurrent network (Chung et al. 2015, equations 5 to 9; Denton & Fergus 2018 for video): the prior
-    p(z|past) sees the network's state, the posterior q(z|past, frame) the frame too; both are Gaussian. A blank frame
-    stands before the first one, so that clips can begin from nothing.
+    p(z|past) sees what the network says of the past and the frame before, which that has not taken in yet; the
+    posterior q(z|past, frame) sees the frame too. Both are Gaussian. A blank frame stands before the first one, so that
+    clips can begin from nothing.
     """
 
     def __init__(self, config: StochasticConfig, spec: DataSpec) -> None:
@@ -45,20 +46,27 @@ class Stochastic(nn.Module):
         self.config, width = config, config.core.width
         self.core = config.core.build(spec, config.latent)
         folded = spec.channels * config.core.patch**2
-        self.prior = _Gaussian(width, width, config.latent)
-        self.posterior = _Gaussian(width + folded, width, config.latent)
+        self.prior = _Gaussian(width + folded, width, config.latent)
+        self.posterior = _Gaussian(width + 2 * folded, width, config.latent)
 
-    def forward(self, frames: Clips, noise: Float[Tensor, "t n latent"]) -> tuple[Clips, Float[Tensor, " n"]]:
-        """What it says of all frames (each after those before it and its own z), and KL(q, p) in nats of each clip."""
+    def forward(
+        self, frames: Clips, noise: Float[Tensor, "t n latent"], shown: Bool[Tensor, "n t"] | None = None
+    ) -> tuple[Clips, Float[Tensor, " n"]]:
+        """What it says of all frames (each after those before it and its own z), and KL(q, p) in nats of each clip.
+
+        Where a frame is not `shown` (all are by default), what was said of it stands before the next one instead
+        (scheduled sampling). The posterior sees each frame anyway: the cost is still that of a bound, of a network
+        whose later frames follow from earlier ones by way of z.
+        """
         folded = self.core.folded(frames)
         state, seen, top = self._begin(folded[0])
         said, cost = list[Tensor](), noise.new_zeros(len(frames))
-        for frame, drawn in zip(folded, noise, strict=True):
-            prior, posterior = self.prior(top), self.posterior(torch.cat([top, frame.to(top.dtype)], 1))
-            cost = cost + divergence(posterior, prior)
+        for t, (frame, drawn) in enumerate(zip(folded, noise, strict=True)):
+            posterior = self.posterior(_beside(top, seen, frame))
+            cost = cost + divergence(posterior, self.prior(_beside(top, seen)))
             y, state, top = self._step(seen, _drawn(posterior, drawn), state)
             said.append(y)
-            seen = frame
+            seen = frame if shown is None else torch.where(shown[:, t, None, None, None], frame.to(y.dtype), y)
         return self.core.unfolded(torch.stack(said), frames), cost
 
     def continued(self, frames: Clips, noise: Float[Tensor, "t n latent"]) -> Clips:
@@ -70,7 +78,7 @@ class Stochastic(nn.Module):
         said: list[Tensor] = []
         for t, drawn in enumerate(noise):
             known = t < context
-            told = self.posterior(torch.cat([top, folded[t].to(top.dtype)], 1)) if known else self.prior(top)
+            told = self.posterior(_beside(top, seen, folded[t])) if known else self.prior(_beside(top, seen))
             y, state, top = self._step(seen, _drawn(told, drawn), state)
             said.append(y)
             seen = folded[t] if known else y
@@ -100,6 +108,10 @@ class _Gaussian(nn.Module):
         pooled = F.adaptive_avg_pool2d(widened(F.silu(self.body(maps))), 3).flatten(1)
         mean, log_variance = widened(self.head(pooled)).chunk(2, 1)
         return mean, log_variance.clamp(-10, 10)
+
+
+def _beside(top: Maps, *frames: Maps) -> Maps:
+    return torch.cat([top, *(frame.to(top.dtype) for frame in frames)], 1)
 
 
 def _drawn(told: Gaussian, noise: Tensor) -> Tensor:
