@@ -1,13 +1,12 @@
-import tracemalloc
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from mezzotint import snapshot
+from mezzotint import continuing, snapshot
 from mezzotint.continuing import continued
 from mezzotint.data.film import save_film
 from mezzotint.errors import UserError
@@ -60,21 +59,26 @@ def test_behind_the_end_there_is_only_the_forecast(model: Model, tmp_path: Path)
     assert {frame.shape[:2] for frame in found.frames()} == {(192, 192)}
 
 
-def test_a_longer_film_takes_no_more_memory(model: Model, tmp_path: Path):
-    def peak(count: int) -> int:
-        place = tmp_path / str(count)
-        place.mkdir()
-        for number in range(count):
-            Image.fromarray(np.full((96, 96), number % 200, np.uint8)).save(place / f"{number}.png")
-        tracemalloc.start()
-        continued(model, place, 3, None, [0])
-        reached = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return reached
+@pytest.mark.parametrize("count", [30, 90])
+@pytest.mark.parametrize("start", [None, 12])
+def test_no_more_frames_are_held_than_are_looked_at(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, start: int | None
+):
+    """However long the film is: the context and the truth of the horizon, as read and as brought to the model's shape."""
+    seen: list[weakref.ref[Any]] = []
+    held: list[int] = []
+    bring = continuing._brought
 
-    peak(5)  # what is imported and made once
-    few, many = peak(20), peak(400)
-    assert many - few < 150 * 96 * 96 * 3 / 10  # a tenth of what the other frames would take, or less
+    def watched(model: Model, frame: np.ndarray) -> np.ndarray:
+        brought = bring(model, frame)
+        seen.extend((weakref.ref(frame), weakref.ref(brought)))
+        held.append(sum(ref() is not None for ref in seen))
+        return brought
+
+    monkeypatch.setattr(continuing, "_brought", watched)
+    continued(model, film(tmp_path / "a.gif", count), 4, start, [0])
+    assert len(held) == (count if start is None else 16)
+    assert max(held) <= model.context + 4 + 4  # and what is on its way
 
 
 def test_short_films_are_refused(model: Model, tmp_path: Path):

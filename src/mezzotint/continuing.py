@@ -35,6 +35,8 @@ class Continued:
     came: Clips
     futures: Float[Tensor, "futures _ c h w"]
     """One a row."""
+    remarks: Sequence[str] = ()
+    """What was odd about the film."""
 
     @property
     def errors(self) -> list[float]:
@@ -85,7 +87,7 @@ def continued(model: Model, film: Path, horizon: int, start: int | None, seeds: 
     given = pictures.to_float(np.stack(before))[None]
     true = pictures.to_float(np.stack(came))[None] if came else given[:, :0]
     futures = torch.cat([model.forecast(given, horizon, seed) for seed in seeds])
-    return Continued(opened.rate, given, true, futures)
+    return Continued(opened.rate, given, true, futures, opened.remarks)
 
 
 def _brought(model: Model, frame: Pixels) -> Pixels:

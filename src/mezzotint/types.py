@@ -245,8 +245,7 @@ class Forecasts(Protocol):
         ...
 
     def forecast(self, frames: Clips, horizon: int, seed: int | Sequence[int] = 0) -> Clips:
-        """The `horizon` frames that follow; a method that knows several futures draws one by `seed`, or by each clip's
-        own."""
+        """The `horizon` frames that follow; a method that knows several futures draws by `seed`, one or one a clip."""
         ...
 
 

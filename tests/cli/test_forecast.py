@@ -72,6 +72,20 @@ def test_several_futures_and_a_dream(say: Say, forecasters: Path, clip: Path, ho
     assert "out of noise" in say("forecast", forecasters / "vae", "--frames", 4, "--out", "dream.gif").stdout
 
 
+def test_the_report_of_a_stochastic_forecaster_shows_futures_and_dreams(forecasters: Path):
+    for name in ("futures", "dreams"):
+        assert (forecasters / "vae" / "samples" / f"{name}.png").is_file()
+        assert not (forecasters / "lstm" / "samples" / f"{name}.png").exists()
+    report = (forecasters / "vae" / "report.html").read_text()
+    assert "out of noise alone" in report
+
+
+def test_the_rate_that_is_written_is_told(say: Say, forecasters: Path, home: Path):
+    np.savez(home / "fast.npz", frames=np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8), rate=80)
+    assert "50 a second" in say("forecast", forecasters / "lstm", "fast.npz", "--frames", 2).stdout
+    assert "80 a second" in say("forecast", forecasters / "lstm", "fast.npz", "--frames", 2, "--out", "a.webp").stdout
+
+
 def test_a_film_in_mp4(say: Say, forecasters: Path, clip: Path, home: Path):
     pytest.importorskip("av")
     say("forecast", forecasters / "lstm", clip, "--frames", 5, "--out", "future.mp4")

@@ -44,6 +44,23 @@ def test_no_frame_lies_in_two_splits(films: Path, tmp_path: Path):
     assert not used[1] & used[2]
 
 
+def test_many_films_are_not_divided_among_splits(tmp_path: Path):
+    for number in range(12):
+        np.savez(tmp_path / f"{number}.npz", frames=noise(40, number)[..., 0])
+    data = clips.load(tmp_path, frames=5, stride=1, cache_folder=tmp_path / "cache")
+    films = [set((rows // 40).tolist()) for rows in data.splits.values()]
+    assert all(films)
+    assert sum(len(own) for own in films) == len(set.union(*films)) == 12
+
+
+def test_numbered_pictures_beside_films_are_left_out_and_named(films: Path, tmp_path: Path):
+    for number in range(4):
+        Image.fromarray(noise(1)[0, ..., 0]).save(films / f"{number}.png")
+    data = clips.load(films, frames=6, cache_folder=tmp_path)
+    assert len(data.images) == 4 * 30
+    assert [(s.path, "films lie beside them" in s.reason) for s in data.skipped] == [(str(films), True)]
+
+
 def test_what_was_decoded_once_is_read_again(films: Path, tmp_path: Path):
     first = clips.load(films, frames=6, cache_folder=tmp_path)
     (entry,) = (tmp_path / "clips").iterdir()
@@ -92,6 +109,19 @@ def test_folders_of_numbered_frames_with_given_splits(tmp_path: Path):
     data = clips.load(tmp_path / "sets", frames=12, cache_folder=tmp_path)
     assert len(data.splits["test"]) == 1
     np.testing.assert_array_equal(data.at(data.splits["test"])[0], noise(12, 2))
+
+
+def test_damaged_packets_are_named(tmp_path: Path):
+    pytest.importorskip("av")
+    path = tmp_path / "film.mkv"
+    still = np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8)
+    save_film(path, iter(np.roll(still, t, 2)[0] for t in range(60)), 10)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = bytes(200)
+    path.write_bytes(data)
+    data = clips.load(path, frames=4, cache_folder=tmp_path)
+    assert any("damaged packet" in s.reason for s in data.skipped)
 
 
 def test_short_and_damaged_films_are_named_and_passed_over(films: Path, tmp_path: Path):

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mezzotint.data import film
-from mezzotint.data.film import durations, open_film, save_film, steady
+from mezzotint.data.film import durations, open_film, save_film, steady, written_rate
 from mezzotint.errors import UserError
 
 
@@ -24,7 +25,7 @@ def read(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
-@pytest.mark.parametrize("rate", [10.0, 25.0])
+@pytest.mark.parametrize("rate", [10.0, 25.0, 30.0, 50.0])
 def test_frames_and_rate_come_back(tmp_path: Path, ending: str, rate: float):
     path = tmp_path / f"film{ending}"
     save_film(path, iter(frames()), rate)
@@ -36,6 +37,15 @@ def test_frames_and_rate_come_back(tmp_path: Path, ending: str, rate: float):
 def test_the_rate_is_kept_over_many_frames():
     for rate in (7.0, 24.0, 29.97, 30.0):
         assert sum(durations(300, rate)) / 1000 == pytest.approx(300 / rate, abs=0.01)
+
+
+@pytest.mark.parametrize(("ending", "rate"), [(".gif", 50.0), (".webp", 125.0)])
+def test_what_is_too_fast_for_a_format_is_known_before(tmp_path: Path, ending: str, rate: float):
+    path = tmp_path / f"fast{ending}"
+    save_film(path, iter(frames(8, (4, 24))), 125.0)
+    assert written_rate(path, 125.0) == rate
+    assert open_film(path).rate == pytest.approx(rate)
+    assert len(read(path)) == 8
 
 
 def test_a_film_of_varying_rate_is_made_steady():
@@ -62,6 +72,29 @@ def test_numbered_frames_come_in_the_order_of_their_numbers(tmp_path: Path):
         Image.fromarray(np.full((4, 4), number, np.uint8)).save(tmp_path / f"frame{number}.png")
     (tmp_path / "notes1.txt").write_text("text")
     assert [int(f[0, 0, 0]) for f in read(tmp_path)] == [2, 9, 10]
+
+
+def test_moving_webps_are_films_and_still_ones_are_frames(tmp_path: Path):
+    """A folder of numbered WebP films is not one film of their first frames."""
+    for kind, count in (("films", 4), ("frames", 1)):
+        for number in range(3):
+            save_film(tmp_path / kind / f"{number}.webp", iter(frames(count)), 10)
+    assert not film.is_film(tmp_path / "films")
+    assert film.is_film(tmp_path / "films" / "0.webp")
+    assert film.is_film(tmp_path / "frames")
+    assert not film.is_film(tmp_path / "frames" / "0.webp")
+    with pytest.raises(ValueError, match="name one of them"):
+        open_film(tmp_path / "films")
+
+
+def test_an_array_of_one_film_is_read(tmp_path: Path):
+    np.savez(tmp_path / "one.npz", frames=np.stack(frames())[..., 0], rate=12.5)
+    assert open_film(tmp_path / "one.npz").rate == 12.5
+    for ours, theirs in zip(read(tmp_path / "one.npz"), frames(), strict=True):
+        np.testing.assert_array_equal(ours, np.broadcast_to(theirs, ours.shape))
+    np.savez(tmp_path / "two.npz", frames=np.stack([frames(), frames()]))
+    with pytest.raises(ValueError, match="it holds 2 films"):
+        open_film(tmp_path / "two.npz")
 
 
 def test_what_is_damaged_is_named(tmp_path: Path):
@@ -104,7 +137,7 @@ def test_compressed_films_keep_rate_and_frames(tmp_path: Path, ending: str):
         assert np.abs(ours[:33].astype(int) - theirs).mean() < 12
 
 
-def test_a_film_that_breaks_off_gives_what_it_has(tmp_path: Path):
+def test_damaged_packets_are_passed_over_and_counted(tmp_path: Path):
     pytest.importorskip("av")
     path = tmp_path / "film.mkv"
     noise = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), np.uint8)
@@ -113,7 +146,56 @@ def test_a_film_that_breaks_off_gives_what_it_has(tmp_path: Path):
     middle = len(data) // 2
     data[middle : middle + 200] = bytes(200)
     path.write_bytes(data)
-    assert 1 <= len(read(path)) <= 24
+    opened = open_film(path)
+    assert 1 <= len(list(opened.frames())) <= 24
+    assert len(opened.remarks) == 1
+    assert "damaged packet" in opened.remarks[0]
+
+
+def test_a_film_that_cannot_be_read_on_says_so(tmp_path: Path):
+    """A disk that fails amid the film."""
+    av = pytest.importorskip("av")
+    path, shown = tmp_path / "film.mp4", list[np.ndarray]()
+    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), np.uint8)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for frame in (*(av.VideoFrame.from_ndarray(f, format="rgb24") for f in noise), None):
+            container.mux(stream.encode(frame))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="breaks off after"):
+        shown.extend(open_film(path).frames())
+    assert 0 < len(shown) < 24
+
+
+def test_frames_without_a_time_are_kept(tmp_path: Path):
+    """A bare stream has no times at all."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "bare.mkv"
+    with av.open(str(path), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for pixels in (*frames(8, (32, 48), 3), None):
+            frame = None if pixels is None else av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            container.mux(stream.encode(frame))
+    assert open_film(path).rate == pytest.approx(25)
+    assert len(read(path)) == 8
+
+
+def test_a_clock_is_no_rate(tmp_path: Path):
+    """A file that tells a thousand frames a second, and whose frames come ten a second."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "clock.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for number, pixels in enumerate(frames(8, (32, 48), 3)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = 100 * number, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert open_film(path).rate == pytest.approx(10)
+    assert len(read(path)) == 8
 
 
 def test_a_turned_film_comes_upright(tmp_path: Path):

@@ -1,5 +1,6 @@
 """`forecast`: from a film to its future."""
 
+import sys
 from pathlib import Path
 
 from mezzotint.errors import UserError
@@ -26,7 +27,7 @@ def forecast(
     run:
         A run's folder or a model's.
     clip:
-        A .gif, .webp, .mp4, .webm, .mov or a folder of numbered frames.
+        A .gif, .webp, .mp4, .webm, .mov, a folder of numbered frames or an .npz of one film.
     frames:
         How many to forecast: any number.
     start:
@@ -36,11 +37,11 @@ def forecast(
     seed:
         Of the first future; the next ones follow it.
     out:
-        A .gif, .webp, .mp4, .webm or .mov; the clip's frame rate is kept.
+        A .gif (up to 50 frames a second), .webp, .mp4, .webm or .mov; the clip's frame rate is kept.
     """
     from mezzotint import api
     from mezzotint.continuing import continued, side_by_side
-    from mezzotint.data.film import USUAL_RATE, check_out, save_film
+    from mezzotint.data.film import USUAL_RATE, check_out, save_film, written_rate
     from mezzotint.model import load
 
     if frames < 1 or futures < 1:
@@ -60,7 +61,10 @@ def forecast(
         raise UserError(f"there is no clip {clip}")
     found = continued(model, clip, frames, start, seeds)
     save_film(out, found.frames(), found.rate)
-    print(f"{model.context} frames recorded, then {frames} forecast, {found.rate:g} a second, in {out}")
+    rate = written_rate(out, found.rate)
+    print(f"{model.context} frames recorded, then {frames} forecast, {rate:.4g} a second, in {out}")
+    for remark in found.remarks:
+        print(f"note: {clip}: {remark}", file=sys.stderr)
     if found.errors:
         mean = sum(found.errors) / len(found.errors)
         print(f"squared error a frame: {mean:.4g} on average over the {len(found.errors)} that are known")

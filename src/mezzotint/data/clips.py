@@ -18,7 +18,7 @@ from mezzotint.data.folders import SPLIT_FOLDERS
 from mezzotint.data.footage import FRAMES, Cut
 from mezzotint.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """Part of every cache key: raised when the same files would be decoded or cut otherwise."""
 CUT, CUT_RATIO = 30.0, 3.0
 """A frame whose coarse picture differs so much (of 255) from the one before, and so many times as much as frames did
@@ -27,6 +27,8 @@ LATELY = 12
 """Frames."""
 LONG_PIECE, PIECES = 5, 10
 """A piece, which lies in one split as a whole, has the frames of up to five clips, and where it can a tenth of all."""
+MANY = 10
+"""Films, of which each lies in one split as a whole: the pieces of one are much alike."""
 
 
 def load(
@@ -60,7 +62,7 @@ def load(
     entry = (cache_folder or cache.folder()) / "clips" / key
     stored = cache.load(entry) or cache.store(entry, partial(_fill, found=found, asked=asked, progress=progress))
     splits = {name: stored.arrays[name] for name in SPLITS}
-    skipped = tuple(Skipped(*pair) for pair in stored.facts["skipped"])
+    skipped = (*([] if path.is_file() else _thumbnails(found)), *(Skipped(*pair) for pair in stored.facts["skipped"]))
     digest = hashlib.sha256(repr((stored.facts["file"]["sha256"], length, stored.facts["rate"])).encode())
     for name in SPLITS:
         digest.update(np.ascontiguousarray(splits[name]).data)
@@ -106,12 +108,19 @@ def _films_in(path: Path) -> list[tuple[Path, str]]:
         raise UserError(f"{path} is no moving picture: clips come from .gif, .webp, .mp4, .webm, .mov and folders")
     found = sorted(p for p in path.rglob("*") if not p.name.startswith(".") and (film.is_film(p) or _is_npz(p)))
     inside = {p for p in found if p.is_dir()}
-    found = [p for p in found if p.parent not in inside or p.suffix.lower() in film.BY_PYAV]
+    found = [p for p in found if p.parent not in inside]
     if not found:
         raise UserError(f"{path} holds no films and no folders of numbered frames")
     tops = [p.relative_to(path).parts[0].lower() for p in found]
     given = set(tops) <= set(SPLIT_FOLDERS) and len(set(tops)) > 1
     return [(p, SPLIT_FOLDERS[top] if given else "") for p, top in zip(found, tops, strict=True)]
+
+
+def _thumbnails(found: Sequence[tuple[Path, str]]) -> list[Skipped]:
+    """Folders whose numbered pictures are left out, and why."""
+    folders = sorted({path.parent for path, _ in found if path.is_file() and not _is_npz(path)})
+    told = "its numbered pictures are left out, since films lie beside them"
+    return [Skipped(str(folder), told) for folder in folders if len(film.numbered(folder)) > 1]
 
 
 def _is_npz(path: Path) -> bool:
@@ -151,7 +160,8 @@ def _fill(
                     count += 1
             except ValueError as error:
                 skipped.append([str(path), f"{error} (its {count - begun} frames before that are used)"])
-            own = _pieces(np.array(shot), begun, asked.length, given)
+            skipped += [[str(path), remark] for remark in shots.remarks]
+            own = _pieces(np.array(shot), begun, asked.length, done, given)
             if not own:
                 told = f"has {count - begun} frames, and no scene of the {asked.length} that a clip takes"
                 skipped.append([str(path), told])
@@ -174,6 +184,7 @@ class _Piece:
 
     start: int
     stop: int
+    film: int
     given: str
 
 
@@ -182,14 +193,17 @@ class _Shots:
     rate: float
     frames: Any
     """Gives pairs of a scene's number and a frame h × w × 3."""
+    remarks: Sequence[str] = ()
+    """What was odd, when all frames were read."""
 
 
 def _shots(path: Path) -> _Shots:
     """A film's frames with the numbers of their scenes; raises ValueError where it cannot be read."""
     if _is_npz(path):
-        return _from_npz(path)
+        films, rate = film.arrays(path)
+        return _Shots(rate, lambda: ((i, np.ascontiguousarray(f)) for i, clip in enumerate(films) for f in clip))
     opened: Film = film.open_film(path)
-    return _Shots(opened.rate, lambda: scenes(opened.frames()))
+    return _Shots(opened.rate, lambda: scenes(opened.frames()), opened.remarks)
 
 
 def scenes(frames: Iterator[Pixels]) -> Iterator[tuple[int, Pixels]]:
@@ -206,33 +220,11 @@ def scenes(frames: Iterator[Pixels]) -> Iterator[tuple[int, Pixels]]:
         yield number, frame
 
 
-def _from_npz(path: Path) -> _Shots:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("frames", "rate") if name in stored.files}
-    except Exception as error:  # a broken archive makes numpy and zipfile raise nearly anything
-        raise ValueError(f"it cannot be read as an .npz file of plain arrays: {error}") from None
-    frames = arrays.get("frames")
-    if frames is None or frames.dtype != np.uint8 or frames.ndim not in (3, 4, 5) or frames.size == 0:
-        raise ValueError("it must hold `frames`, uint8 t×h×w, t×h×w×c or n×t×h×w×c")
-    frames = frames[..., None] if frames.ndim == 3 else frames
-    frames = frames[None] if frames.ndim == 4 else frames
-    if frames.shape[-1] not in (1, 3):
-        raise ValueError("`frames` must have 1 or 3 channels in their last axis")
-    rate = np.asarray(arrays.get("rate", film.USUAL_RATE))
-    if rate.size != 1 or rate.dtype.kind not in "iuf" or not 0 < rate.item() < np.inf:
-        raise ValueError("`rate` must be one positive number: frames a second")
-    rgb = np.broadcast_to(frames, (*frames.shape[:-1], 3))
-    return _Shots(
-        float(rate.item()), lambda: ((i, np.ascontiguousarray(f)) for i, clip in enumerate(rgb) for f in clip)
-    )
-
-
 def _usual_size(frame: Pixels) -> int:
     return int(2 ** min(6, max(3, int(np.log2(min(frame.shape[:2]))))))
 
 
-def _pieces(shot: np.ndarray, begun: int, length: int, given: str) -> list[_Piece]:
+def _pieces(shot: np.ndarray, begun: int, length: int, number: int, given: str) -> list[_Piece]:
     """A film's scenes in pieces; what is too short for a clip is left out, a short rest goes to the piece before."""
     aim = int(np.clip(len(shot) // PIECES, length, LONG_PIECE * length))
     ends = [*(np.flatnonzero(np.diff(shot)) + 1).tolist(), len(shot)] if len(shot) else []
@@ -240,7 +232,7 @@ def _pieces(shot: np.ndarray, begun: int, length: int, given: str) -> list[_Piec
     for start, end in zip([0, *ends], ends, strict=False):
         starts = list(range(start, end - length + 1, aim))
         stops = [*starts[1:], end] if starts else []
-        found += [_Piece(begun + a, begun + b, given) for a, b in zip(starts, stops, strict=True)]
+        found += [_Piece(begun + a, begun + b, number, given) for a, b in zip(starts, stops, strict=True)]
     return found
 
 
@@ -263,6 +255,9 @@ def _written(new: Path, count: int, size: int, channels: int) -> Pixels:
 def _split(new: Path, frames: Pixels, pieces: Sequence[_Piece], asked: _Asked) -> None:
     """Put the first frames of all clips into arrays.npz, by the split of their piece."""
     hashes = [hashlib.blake2b(frames[p.start : p.stop].tobytes(), digest_size=16).hexdigest() for p in pieces]
+    films = np.array([p.film for p in pieces])
+    if len(np.unique(films)) >= MANY:
+        hashes = _of_films(hashes, films)
     given = np.array([p.given for p in pieces]) if pieces[0].given else None
     where = split(hashes, given)
     starts = [np.arange(p.start, p.stop - asked.length + 1, asked.stride) for p in pieces]
@@ -271,3 +266,11 @@ def _split(new: Path, frames: Pixels, pieces: Sequence[_Piece], asked: _Asked) -
     if len(arrays["train"]) == 0:
         raise UserError("there are no clips to train on: give longer films or fewer --frames")
     np.savez(new / "arrays.npz", **arrays)
+
+
+def _of_films(hashes: Sequence[str], films: np.ndarray) -> list[str]:
+    """For each piece the hash of its whole film, so that films go to splits undivided, and equal ones to the same."""
+    whole = {n: hashlib.blake2b(digest_size=16) for n in films.tolist()}
+    for each, number in zip(hashes, films.tolist(), strict=True):
+        whole[number].update(each.encode())
+    return [whole[number].hexdigest() for number in films.tolist()]
