@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mezzotint.data.film import save_film
+
 Draw = Callable[..., np.ndarray]
 
 
@@ -31,3 +33,18 @@ def folder(tmp_path: Path, draw: Draw) -> Callable[..., Path]:
         return tmp_path / root
 
     return make
+
+
+@pytest.fixture
+def damaged_film(tmp_path: Path) -> Path:
+    """An MP4 of forty frames, one of whose packets is zeros; skips where PyAV is missing."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "damaged.mp4"
+    still = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    save_film(path, (np.roll(still, t, 1) for t in range(40)), 10)
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data, (start, size) = bytearray(path.read_bytes()), packets[20]
+    data[start : start + size] = bytes(size)
+    path.write_bytes(data)
+    return path
