@@ -68,6 +68,8 @@ def test_a_gif_of_varying_rate(tmp_path: Path):
     pictures[0].save(tmp_path / "odd.gif", save_all=True, append_images=pictures[1:], duration=stands, loop=0)
     assert open_film(tmp_path / "odd.gif").rate == pytest.approx(10)
     assert len(read(tmp_path / "odd.gif")) == 6
+    pictures[0].save(tmp_path / "two.gif", save_all=True, append_images=pictures[1:2], duration=[100, 300], loop=0)
+    assert open_film(tmp_path / "two.gif").rate == pytest.approx(10)
 
 
 def test_numbered_frames_come_in_the_order_of_their_numbers(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Moving pictures in files, read and written frame by frame: GIF, WebP, numbered frames, .npz, MP4 and its kin."""
 
 import re
+import statistics
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -194,7 +195,7 @@ def _stand(frame: Image.Image) -> float:
 
 def _usual(stands: Sequence[float]) -> float:
     """Seconds that most frames stand: the mean of times that differ by no more than GIF's hundredths round them."""
-    middle = float(np.median(stands))
+    middle = statistics.median_low(stands)
     return float(np.mean([s for s in stands if abs(s - middle) <= min(0.0101, middle / 2 + 1e-6)]))
 
 
