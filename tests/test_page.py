@@ -21,7 +21,7 @@ def run(make_recipe: Any, digits: Any, tmp_path: Path) -> runs.Run:
     log.write("begin", 0)
     for images in (100, 200):
         log.write("train", images, seconds=1.0, rate=5.0, losses={"kl": images / 7, "bad": math.nan})
-        log.write("milestone", images, scores={"elbo": -images})
+        log.write("milestone", images, scores={"elbo": -images}, watch={"norm": images / 3})
         pictures.save_png(made.samples / f"{images:012d}.png", np.full((30, 30, 1), images, np.uint8))
     log.write("refused", 150, phase="fit<", loss="nan")
     log.close()
@@ -64,6 +64,7 @@ def test_curves_leave_out_what_is_not_finite(run: runs.Run, digits: Any) -> None
     drawing = (run.folder / "curves.svg").read_text()
     assert "kl" in drawing
     assert "validation elbo" in drawing
+    assert "watch norm" in drawing
 
 
 def test_a_strip_has_a_row_for_each_milestone(run: runs.Run) -> None:

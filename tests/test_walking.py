@@ -2,11 +2,19 @@
 
 import pytest
 import torch
+from torch import nn
 
 from mezzotint import drawing, walking
 from mezzotint.methods.gan import Gan, GanConfig
 from mezzotint.networks.dense import DenseGeneratorConfig
 from mezzotint.types import DataSpec
+
+
+class Brightness(nn.Module):
+    """Flat pictures, ten times as bright as the first number of the latent."""
+
+    def forward(self, z: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return 10 * z[:, :1, None, None].expand(-1, 1, 8, 8)
 
 
 @pytest.fixture
@@ -40,3 +48,15 @@ def test_a_drawn_picture_is_found_again_with_its_class(gan: Gan) -> None:
     assert float(left.max()) < 1e-3
     other = walking.projected(gan, images, torch.tensor([0, 0]), range(10), steps=5)[2]
     assert float(other.min()) > float(left.max())  # seeds 7 and 8 draw the classes b and c
+
+def test_a_projection_comes_back_from_beyond_white() -> None:
+    """Where all pixels are beyond [-1, 1], what is seen of them has no slope."""
+    gan = GanConfig(latent=6).build(DataSpec(1, 8, 8)).eval()
+    gan.generator = Brightness()
+    start = gan.latents([3])
+    assert abs(float(start[0, 0])) > 0.1
+    latents, found, left = walking.projected(gan, torch.zeros(1, 1, 8, 8), None, [3], steps=60)
+    assert abs(float(latents[0, 0])) < 0.1
+    assert float(found.abs().max()) < 0.3
+    assert float(left) == pytest.approx(float(found.square().mean()), abs=1e-6)
+

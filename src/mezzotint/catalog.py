@@ -1,5 +1,6 @@
 """The table of contents: recipes and what they are for, in plain dicts that import nothing heavy."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -116,9 +117,18 @@ def chosen(
     What is said of a choice depends on whether so many `images` are the budget (the choice is then as for `minutes`),
     and whether the network is another run's (`started`).
     """
-    module = import_module(f"mezzotint.recipes.{entry(name).module}")
-    function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
+    function = _function(name)
     return function(spec, minutes, images, started) if name in CHOOSERS else (function(spec, minutes), ())
+
+
+def described(name: str) -> str:
+    """What the recipe or chooser called `name` is, with its paper; raises UserError with the nearest right name."""
+    return inspect.getdoc(_function(name)) or ""
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module = import_module(f"mezzotint.recipes.{entry(name).module}")
+    return getattr(module, name.replace("-", "_"))
 
 
 def kinds() -> codec.Kinds:

@@ -47,6 +47,17 @@ def draw(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> 
     return _in_full_chunks(method, method.generate, seeds, labels)
 
 
+def draw_pairs(method: Method, seeds: Sequence[int], labels: Labels | None = None) -> tuple[Images, Images]:
+    """For each seed the picture that `draw` gives, and its partner; raises UserError where there is none."""
+    if not isinstance(method, DrawsPairs):
+        raise UserError("this model does not draw pairs of pictures; train one that does (cogan)")
+    pairs = method.generate_pairs
+    first, second = (
+        _in_full_chunks(method, lambda s, y, k=kind: pairs(s, y)[k], seeds, labels).clamp(-1, 1) for kind in (0, 1)
+    )
+    return first, second
+
+
 def _in_full_chunks(
     method: Method, generate: Callable[[list[int], Labels | None], Images], seeds: Sequence[int], labels: Labels | None
 ) -> Images:
@@ -124,13 +135,10 @@ def sample_grid(method: Method) -> pictures.Pixels | None:
     return pictures.enlarged(pictures.grid(pictures.to_uint8(drawn), columns), 480)
 
 
-def _rows_of_pairs(method: Any, columns: int) -> Images:
+def _rows_of_pairs(method: Method, columns: int) -> Images:
     """Rows of pictures, each above the row of their partners."""
-    seeds = range(ROWS // 2 * columns)
-    both = (
-        _in_full_chunks(method, lambda s, y, k=kind: method.generate_pairs(s, y)[k], seeds, None) for kind in (0, 1)
-    )
-    rows = torch.stack([part.clamp(-1, 1).view(ROWS // 2, columns, *method.spec.shape) for part in both], 1)
+    both = draw_pairs(method, range(ROWS // 2 * columns))
+    rows = torch.stack([part.view(ROWS // 2, columns, *method.spec.shape) for part in both], 1)
     return rows.flatten(0, 2)
 
 

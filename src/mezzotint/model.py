@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from mezzotint.types import (
     Decodes,
     Detects,
     DrawsInSteps,
+    DrawsPairs,
     Dreams,
     Edits,
     Embeds,
@@ -41,6 +42,7 @@ from mezzotint.types import (
     Labels,
     ShowsWhere,
     TakesGuide,
+    Truncates,
 )
 
 Ability = TypeVar("Ability")
@@ -83,6 +85,8 @@ class Model:
             found.append("measure with its features")
         if isinstance(self.method, Generates):
             found.append("generate")
+        if isinstance(self.method, DrawsPairs):
+            found.append("draw pairs")
         if isinstance(self.method, Encodes):
             found += ["reconstruct", "interpolate"]
         if isinstance(self.method, Decodes):
@@ -118,6 +122,23 @@ class Model:
         self._require(Generates, "generate")
         labels = None if classes is None else self._labels(classes, len(seeds))
         return drawing.draw(self._drawing_with(solver, steps, guidance, guide), list(seeds), labels)
+
+    def generate_pairs(self, seeds: Sequence[int], classes: Sequence[str] | None = None) -> tuple[Images, Images]:
+        """For each seed the picture that `generate` draws, and the one that belongs to it (cogan: its edges)."""
+        self._require(DrawsPairs, "draw pairs")
+        labels = None if classes is None else self._labels(classes, len(seeds))
+        return drawing.draw_pairs(self.method, list(seeds), labels)
+
+    def truncated(self, bound: float) -> "Model":
+        """This model, drawing from noise within `bound` standard deviations: pictures more usual and less varied.
+
+        Raises UserError for a model that does not draw from one latent (Brock et al. 2019, section 3.1).
+        """
+        if not isinstance(self.method, Truncates):
+            raise UserError(f"a {self.recipe.name} model knows no truncation; GANs such as dcgan and biggan do")
+        other = self.method.truncated(bound)
+        assert isinstance(other, Method)
+        return Model(replace(self._stored, method=other))
 
     def _drawing_with(
         self, solver: str | None, steps: int | None, guidance: float | None, guide: "Model | None"

@@ -133,12 +133,13 @@ def _measured(card: ScoreCard | AuditCard) -> list[str]:
 
 
 def curves(events: list[dict[str, Any]]) -> dict[str, Curve]:
-    """Losses and validation scores of a journal over pictures seen."""
+    """Losses, validation scores and what the watch read, of a journal, over pictures seen."""
     found: dict[str, Curve] = {}
     for event in events:
         values = event.get("losses", {}) if event["event"] == "train" else {}
         if event["event"] == "milestone":
             values = {f"validation {k}": v for k, v in event["scores"].items()}
+            values |= {f"watch {k}": v for k, v in event.get("watch", {}).items()}
         for name, value in values.items():
             xs, ys = found.setdefault(name, ([], []))
             if math.isfinite(value):

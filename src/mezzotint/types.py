@@ -108,6 +108,8 @@ class Batch:
     """Pictures in the whole batch; 0 when this is the whole batch."""
     targets: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """What is to be learned of each picture beside its class, by name; rows as in `images` (`boxes`: see `Boxes`)."""
+    growth: float | None = None
+    """How far a network that grows is to be, as a share of all; None: as far as `progress`."""
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -208,8 +210,21 @@ class Decodes(Generates, Protocol):
         """The picture of each latent."""
         ...
 
+    def unclamped(self, latents: Float[Tensor, "n latent"], labels: Kinds | None = None) -> Images:
+        """The same before it is held in [-1, 1], for those who ask for gradients."""
+        ...
+
     def entrance(self) -> Float[Tensor, "rows latent"]:
         """The weights that a latent is first multiplied by."""
+        ...
+
+
+@runtime_checkable
+class Truncates(Generates, Protocol):
+    """Draws from noise that may be held near its middle."""
+
+    def truncated(self, bound: float) -> "Truncates":
+        """The same networks, drawing from noise within `bound` standard deviations; raises UserError for none."""
         ...
 
 

@@ -80,7 +80,12 @@ def projected(
     asked = kinds if kinds is not None else None if usual is None else usual[nearest]
     told = None if asked is None else asked.to(device)
     found, left = latents.projected(
-        lambda z: method.decode(z, told), images.to(device), noise[nearest].to(device), steps
+        lambda z: _held(method.unclamped(z, told)), images.to(device), noise[nearest].to(device), steps
     )
     with using(method):
         return found.cpu(), drawn(method, found.cpu(), asked), left.cpu()
+
+
+def _held(images: Images) -> Images:
+    """Brought into [-1, 1] as `decode` does, but with the slope of `images`: what is beyond can come back."""
+    return images + (images.clamp(-1, 1) - images).detach()

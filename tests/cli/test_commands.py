@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mezzotint import catalog
+
 Say = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = Path(sys.executable).with_name("mezzotint")
 FIXED = ["--set", "execution.threads=1", "--set", "execution.precision=fp32", "--set", "execution.channels_last=false"]
@@ -340,6 +342,42 @@ def test_between_two_seeds_and_two_classes(say: Say, models: Path, home: Path) -
     )
 
 
+def test_truncation_of_a_trained_gan(say: Say, models: Path, home: Path) -> None:
+    for name, words in (
+        ("all", ()),
+        ("few", ("--truncation", 0.1)),
+        ("way", ("--truncation", 0.1, "--between", 0, 5)),
+    ):
+        say("generate", models / "gan", "--count", 6, "--classes", 3, *words, "--out", f"{name}.npz")
+    wide, narrow, way = (np.load(f"{name}.npz")["images"].astype(float) for name in ("all", "few", "way"))
+    assert narrow.std(0).mean() < 0.5 * wide.std(0).mean()
+    assert np.array_equal(way[[0, -1]], narrow[[0, -1]])
+    walk = ("latent", models / "gan", "--factors", 1, "--count", 1, "--steps", 3, "--classes", 3)
+    say(*walk, "--truncation", 0.1, "--out", "walk.npz")
+    assert np.array_equal(np.load("walk.npz")["images"][1], narrow[0])
+    for model, words, told in (
+        ("vae", ("generate", "--truncation", 0.5), "knows no truncation"),
+        ("gan", ("generate", "--truncation", 0), "above 0"),
+        ("gan", ("latent", "a.png", "--truncation", 0.5), "leave it out"),
+        ("gan", ("generate", "--pairs"), "cannot draw pairs"),
+        ("gan", ("generate", "--pairs", "--between", 1, 2), "not both"),
+    ):
+        assert told in sentence(say(words[0], models / model, *words[1:], code=2))
+
+
+def test_pairs_lie_side_by_side(say: Say, home: Path) -> None:
+    few = ("--images", 64, "--set", "batch=32", "--set", "milestones=0", "--set", "method.generator.width=8", *FIXED)
+    say("train", "cogan", "digits", *few, "--out", "cogan")
+    say("generate", "cogan", "--count", 3, "--out", "alone.npz")
+    say("generate", "cogan", "--count", 3, "--pairs", "--out", "pairs.npz")
+    alone, pairs = np.load("alone.npz"), np.load("pairs.npz")
+    assert np.array_equal(pairs["images"][::2], alone["images"])
+    assert not np.array_equal(pairs["images"][1::2], alone["images"])
+    assert pairs["labels"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert "3 pairs in drawn" in say("generate", "cogan", "--count", 3, "--pairs", "--out", "drawn").stdout
+    assert (home / "drawn" / "seed-000002-partner.png").is_file()
+
+
 def test_factors_and_projections(say: Say, models: Path, home: Path) -> None:
     say("latent", models / "gan", "--factors", 2, "--count", 3, "--steps", 5, "--out", "walks.npz")
     walks = np.load("walks.npz")["images"].reshape(3, 2, 5, 8, 8, 1)
@@ -484,6 +522,10 @@ def test_recipes_and_their_settings(say: Say) -> None:
     for name in ("cnn", "cnn-classic", "dcgan", "gan-mlp", "vae", "vae-dense"):
         assert re.search(rf"^{name}\b", table, re.MULTILINE)
     assert "optimizers.autoencoder.lr=0.001" in say("recipes", "vae").stdout
+    for name, paper in (("gan-mlp", "Goodfellow et al. 2014"), ("lsgan", "Mao et al. 2017")):
+        about = say("recipes", name).stdout
+        for word in (paper, f"mezzotint train {name} DATA", catalog.measured(name) or "not yet", "batch=32"):
+            assert word in about
 
 
 def test_check_tells_of_the_data(say: Say) -> None:

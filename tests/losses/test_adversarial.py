@@ -92,6 +92,7 @@ def test_derivatives(name):
     assert torch.autograd.gradcheck(loss.discriminator, (real, fake))
     assert torch.autograd.gradcheck(lambda x: loss.generator(real.detach(), x), (fake,))
     assert torch.autograd.gradgradcheck(loss.discriminator, (real, fake))
+    assert torch.autograd.gradgradcheck(lambda x: loss.generator(real.detach(), x), (fake,))
     expected = derivative(lambda x: loss.generator(real.detach(), x), fake)
     torch.testing.assert_close(pull(loss, real, fake), expected)
 

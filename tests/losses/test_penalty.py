@@ -63,6 +63,7 @@ def test_gradients_by_the_critics_weights():
     for center in (0.0, 1.0):
         penalty = lambda w, c=center: gradient_penalty(lambda x: critic(x, w), real, fake, mix, c)  # noqa: E731
         assert torch.autograd.gradcheck(penalty, weight)
+        assert torch.autograd.gradgradcheck(penalty, weight)
     assert torch.autograd.gradgradcheck(of_real, weight)
 
 

@@ -143,6 +143,31 @@ def test_truncation_draws_nearer_to_the_mean(digits: Dataset, make_recipe: Any) 
     assert float(narrow.std(0).mean()) < 0.5 * float(wide.std(0).mean())
 
 
+def test_a_trained_gan_is_truncated_as_its_settings_would(digits: Dataset, make_recipe: Any) -> None:
+    gan, asked = (build(make_recipe("r3gan", f"method.truncation={bound}"), digits) for bound in (0, 0.3))
+    assert torch.equal(gan.truncated(0.3).latents(range(9)), asked.latents(range(9)))
+    assert gan.config.truncation == 0, "the one that it was made of draws as before"
+    for bound in (0.0, -1.0, float("nan")):
+        with pytest.raises(UserError, match="above 0"):
+            gan.truncated(bound)
+    with pytest.raises(UserError, match="undoes truncation"):
+        build(make_recipe("progan"), digits).truncated(0.7)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_the_slope_between_pictures_is_taken_where_the_discriminator_looks(
+    every: int, digits: Dataset, make_recipe: Any
+) -> None:
+    """Of pictures that are hidden from it, it has none."""
+    settings = ("method.penalty=gradient-zero", f"method.penalty_every={every}", "method.looking.probability=1")
+    gan, batch = build(make_recipe("wgan-gp", *settings), digits), batch_of(digits)
+    batch = replace(batch, images=batch.images.float())
+    phase = "penalty" if every > 1 else "discriminator"
+    assert gan.loss(batch, phase).parts["penalty"] > 0
+    gan._look = lambda images, batch, stream: 0 * images  # type: ignore[method-assign]
+    assert gan.loss(batch, phase).parts["penalty"] == 0
+
+
 def test_an_auxiliary_classifier_learns_the_classes(digits: Dataset, make_recipe: Any) -> None:
     settings = ("method.turns=alternating", "method.auxiliary=1", "method.conditional=true")
     gan = build(make_recipe("dcgan", *settings, "method.discriminator.dropout=0"), digits)
@@ -168,6 +193,8 @@ def test_an_auxiliary_classifier_learns_the_classes(digits: Dataset, make_recipe
         ("lsgan", "method.auxiliary=1", "needs method.conditional=true"),
         ("r3gan", "method.penalty_every=0", "at least 1"),
         ("r3gan", "method.truncation=-1", "not be negative"),
+        ("progan", "method.truncation=0.7", "undoes truncation"),
+        ("r3gan", "method.penalty=clipping", "add --set method.penalty_weight=0.01"),
         ("progan", "method.generator.grown=0.3", "grow together"),
         ("progan", "method.generator.grown=0", "share of the training"),
         ("r3gan", "method.generator.group=48", "does not divide"),

@@ -54,6 +54,17 @@ def test_generators_parameter_count_at_the_papers_size(make_spec, count):
     assert count(network) == 129 * 4 * 4 * 256 + 3 * block + 2 * 256 + 9 * 256 * 3 + 3
 
 
+def test_parameter_counts_of_the_full_biggan(make_spec, count):
+    """Those that google/compare_gan asserts of the original at 128×128; the paper (table 1) has their sum, 158 M."""
+    spec = make_spec(128, 3)
+    with torch.device("meta"):
+        wide = {"width": 96, "most": 1536, "attention": 64}
+        generator = ResidualGeneratorConfig(**wide, code=128, split=True).build(spec, 120, 1000)
+        discriminator = ResidualDiscriminatorConfig(**wide, spectral=False).build(spec, 1000)
+    assert count(generator) == 70_433_988
+    assert count(discriminator) == 87_982_370
+
+
 def test_split_noise_reaches_every_block(make_spec):
     """Another piece of noise changes the norms of its block and nothing before it."""
     network = ResidualGeneratorConfig(width=4, most=8, split=True).build(make_spec(16), 12, 0).eval()

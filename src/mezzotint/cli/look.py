@@ -17,16 +17,17 @@ def version() -> str:
 
 
 def recipes(name: str | None = None, /) -> None:
-    """List what can be trained; with NAME all of that recipe's settings.
+    """List what can be trained; with NAME what that recipe is, what it was measured to reach, and all its settings.
 
     Parameters
     ----------
     name:
-        A recipe, to see the settings that --set changes.
+        A recipe, to read about it and to see the settings that --set changes.
     """
     from mezzotint import catalog
 
     if name is not None:
+        _about(name)
         _settings(name)
         return
     from rich.console import Console
@@ -38,6 +39,15 @@ def recipes(name: str | None = None, /) -> None:
     for recipe, entry in (catalog.CHOOSERS | catalog.RECIPES).items():
         table.add_row(recipe, entry.purpose, entry.parameters, catalog.measured(recipe))
     Console().print(table)
+
+
+def _about(name: str) -> None:
+    """What a recipe is, how it is trained, and what it was measured to reach."""
+    from mezzotint import catalog
+
+    print(f"{catalog.described(name)}\n\nmezzotint train {name} DATA --minutes 10\n")
+    told = catalog.measured(name)
+    print(f"Measured on Fashion-MNIST unless it says otherwise, two CPU cores: {told or 'not yet'}.\n")
 
 
 def _settings(name: str) -> None:

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from torch import Tensor
@@ -33,7 +33,9 @@ def generate(
     steps: int | None = None,
     guidance: float | None = None,
     guide: Path | None = None,
+    truncation: float | None = None,
     between: tuple[int, int] | None = None,
+    pairs: Annotated[bool, Parameter(negative="")] = False,
     out: Path = Path("grid.png"),
 ) -> None:
     """Draw new pictures with the model of RUN.
@@ -57,9 +59,13 @@ def generate(
         guide lacks.
     guide:
         With a flow: the run of a worse one, smaller or trained for less, that --guidance is to lead away from instead.
+    truncation:
+        With a GAN: draw from noise within so many standard deviations, like 0.7: more usual pictures, and less varied.
     between:
         With a model that draws from latents (a GAN): go from the picture of one seed to that of another in --count
         pictures; --classes names the class of all, or of both ends.
+    pairs:
+        With a model that draws pairs (cogan): put beside each picture the one that belongs to it.
     out:
         A .png (one grid), a .npz (arrays) or a folder (single pictures).
     """
@@ -69,9 +75,13 @@ def generate(
         raise UserError("--count must be at least 1")
     check_out(out)
     model = load(run)
+    if truncation is not None:
+        model = model.truncated(truncation)
+    if (between or pairs) and (solver, steps, guidance, guide) != (None, None, None, None):
+        raise UserError("--between and --pairs go with models that draw in one pass, without solver, steps or guidance")
     if between is not None:
-        if (solver, steps, guidance, guide) != (None, None, None, None):
-            raise UserError("--between goes with models that draw in one pass, without solver, steps or guidance")
+        if pairs:
+            raise UserError("give --between or --pairs, not both")
         images = model.between(between, count, classes)
         write_pictures(images, out, [f"step-{i:03d}" for i in range(count)], None, model, columns=min(count, 12))
         print(f"{count} pictures in {out}")
@@ -79,10 +89,24 @@ def generate(
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
     worse = None if guide is None else load(guide)
     seeds = range(seed, seed + count)
+    if pairs:
+        _write_pairs(model, seeds, named, out)
+        return
     images = model.generate(seeds, named, solver=solver, steps=steps, guidance=guidance, guide=worse)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
     write_pictures(images, out, [f"seed-{s:06d}" for s in seeds], named, model, columns)
     print(f"{count} pictures in {out}")
+
+
+def _write_pairs(model: "Model", seeds: "Sequence[int]", named: list[str] | None, out: Path) -> None:
+    """Each picture, and after it the one that belongs to it."""
+    import torch
+
+    both = torch.stack(model.generate_pairs(seeds, named), 1).flatten(0, 1)
+    names = [f"seed-{s:06d}{kind}" for s in seeds for kind in ("", "-partner")]
+    classes = None if named is None else [name for name in named for _ in range(2)]
+    write_pictures(both, out, names, classes, model, columns=2 * min(len(seeds), 5))
+    print(f"{len(seeds)} pairs in {out}")
 
 
 def _usual_classes(model: "Model", seed: int, count: int) -> list[str] | None:
@@ -103,6 +127,7 @@ def latent(
     steps: int | None = None,
     classes: Classes = (),
     seed: int = 0,
+    truncation: float | None = None,
     out: Path = Path("latent.png"),
 ) -> None:
     """Look around in the latent space of RUN: its strongest directions, or the nearest it can draw to PICTURES.
@@ -128,6 +153,8 @@ def latent(
         The class of all, or of each seed or picture, with a model trained by class.
     seed:
         The first seed; for PICTURES, of those that the descent may begin at.
+    truncation:
+        Of the seeds: noise within so many standard deviations, like 0.7; not for PICTURES.
     out:
         A .png, a .npz or a folder.
     """
@@ -137,6 +164,10 @@ def latent(
         raise UserError("--factors, --count and --steps must be at least 1, and --reach above 0")
     check_out(out)
     model = load(run)
+    if truncation is not None:
+        if pictures:
+            raise UserError("--truncation is for the pictures of seeds; leave it out to project PICTURES")
+        model = model.truncated(truncation)
     if pictures:
         _project(model, pictures, steps or 200, classes, seed, out)
         return

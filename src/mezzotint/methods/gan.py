@@ -1,5 +1,6 @@
 """Generative adversarial networks (Goodfellow et al. 2014), composed of two networks × a loss × a penalty."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
@@ -45,7 +46,7 @@ class GanConfig(MethodConfig):
     """Clipping of weights; the slope between real and drawn pictures held at 1 or at 0; the slope at real pictures, or
     at real and drawn ones, held at 0."""
     penalty_weight: float = 10.0
-    """Weight of the gradient penalties (lambda of WGAN-GP, gamma of R1 and R2); the bound of clipping."""
+    """Weight of the gradient penalties (lambda of WGAN-GP, gamma of R1 and R2); the bound of clipping, at most 1."""
     penalty_every: int = 1
     """Take the gradient penalty every so many steps, as a phase of its own with so many times the weight (Karras et
     al. 2020, "StyleGAN2", appendix B); 1 takes it in the discriminator's own step."""
@@ -83,6 +84,14 @@ class GanConfig(MethodConfig):
             return replace(self, penalty="r1", penalty_weight=10.0, penalty_every=4)
         return None
 
+    def check_truncation(self) -> None:
+        """Raise UserError where the generator undoes it."""
+        if self.truncation and isinstance(self.generator, ProganGeneratorConfig):
+            raise UserError(
+                "a generator that grows (kind=progan) brings all noise to the same length, which undoes truncation: "
+                "draw without it (method.truncation=0)"
+            )
+
     @property
     def slope_penalty(self) -> bool:
         """Whether the penalty is on the discriminator's slope."""
@@ -90,6 +99,12 @@ class GanConfig(MethodConfig):
 
     def build(self, spec: DataSpec) -> "Gan":
         """Raises UserError for settings that exclude one another."""
+        self.check_truncation()
+        if self.penalty == "clipping" and self.penalty_weight > 1:
+            raise UserError(
+                f"method.penalty=clipping would bring weights into ±{self.penalty_weight:g}, where they are anyway: "
+                "add --set method.penalty_weight=0.01"
+            )
         gan = Gan(self, spec)
         if self.turns == "together":
             gan.check_together()
@@ -210,7 +225,7 @@ class Gan(Method):
         """The loss of the network whose turn it is, averaged over the pictures."""
         for network in (self.generator, self.discriminator):
             if isinstance(network, Grows):
-                network.grow(batch.progress)
+                network.grow(batch.progress if batch.growth is None else batch.growth)
         if isinstance(self.discriminator, ProganDiscriminator):
             batch = replace(batch, images=self.discriminator.shown(batch.images))
         match phase:
@@ -243,9 +258,25 @@ class Gan(Method):
         z = normal_from_seeds(seeds, self.config.latent).to(next(self.parameters()).device)
         return truncated(z, self.config.truncation) if self.config.truncation else z
 
+    def truncated(self, bound: float) -> "Gan":
+        """The same networks, drawing from noise within `bound` standard deviations (Brock et al. 2019, section 3.1).
+
+        Raises UserError where that would change nothing.
+        """
+        if not bound > 0:
+            raise UserError(f"a truncation is a number of standard deviations above 0, like 0.7; not {bound:g}")
+        other = copy.copy(self)
+        other.config = replace(self.config, truncation=bound)
+        other.config.check_truncation()
+        return other
+
     def decode(self, latents: Tensor, labels: Kinds | None = None) -> Images:
         """The picture of each latent, of a class or between classes."""
-        return self.generator(latents, labels if self.classes else None).clamp(-1, 1)
+        return self.unclamped(latents, labels).clamp(-1, 1)
+
+    def unclamped(self, latents: Tensor, labels: Kinds | None = None) -> Images:
+        """The same, with what goes beyond [-1, 1], so that gradients come from there too."""
+        return self.generator(latents, labels if self.classes else None)
 
     def entrance(self) -> Tensor:
         """The generator's first weights, rows × latent.
@@ -411,8 +442,12 @@ class Gan(Method):
             both = penalty.slopes([real, fake], torch.cat([real_logits, fake_logits]))
             return weight / 2 * sum(slope.square().sum(1) for slope in both).mean()  # pyright: ignore[reportAttributeAccessIssue]
         mix = torch.special.ndtr(batch.normal(1, 1, 1, stream=2))  # uniform in (0, 1)
+
+        def critic(between: Tensor) -> Tensor:
+            return self._see(self._look(between, batch, 5), labels)[0]
+
         center = 1.0 if kind == "gradient" else 0.0
-        return weight * penalty.gradient_penalty(lambda x: self._see(x, labels)[0], real, fake, mix, center).mean()
+        return weight * penalty.gradient_penalty(critic, real, fake, mix, center).mean()
 
 
 def _logits(real: Tensor, fake: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """A pyramid of GANs: a small picture is drawn, then what each doubling of it lacks (Denton et al. 2015, "LAPGAN")."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,12 @@ class LapganConfig(MethodConfig):
     """Weight of R1 in every level (gamma): without it the smallest level soon draws one picture for all seeds."""
     conditional: bool = False
     """Draw by class, where the data have classes."""
+
+    def eased(self, trouble: str) -> "LapganConfig | None":
+        """Twice the penalty, where there is one, against a discriminator that is too sharp."""
+        if not self.penalty_weight or trouble not in ("discriminator won", "collapsed", "over-fitting"):
+            return None
+        return replace(self, penalty_weight=2 * self.penalty_weight)
 
     def build(self, spec: DataSpec) -> "Lapgan":
         """Raises UserError for sides that cannot be made by doubling."""

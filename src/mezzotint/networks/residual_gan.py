@@ -5,7 +5,8 @@ ReLU, 3×3, halving; beside it 1×1 and halving. The norm is tuned by class (Miy
 
 BigGAN is the same with `orthogonal=True`, `spectral=True`, attention at one side, a class code shared by all norms
 (`code`), and noise that is split: a piece enters at the start, and one the norms of each block (`split`).
-Known by name, for 128×128×3: generator width=96, most=1536, code=128, split=True, attention=64 with latent=120.
+Its full width, for 128×128×3 and 1,000 classes: generator width=96, most=1536, code=128, split=True, attention=64 with
+latent=120; discriminator width=96, most=1536, attention=64.
 """
 
 from collections.abc import Sequence

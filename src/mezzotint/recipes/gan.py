@@ -24,7 +24,7 @@ def _adam(lr: float, betas: tuple[float, float] = (0.0, 0.9)) -> Optimizer:
 
 
 def gan_mlp(spec: DataSpec, minutes: float) -> Recipe:
-    """The tutorials' first GAN: a dense 128 → picture generator against 5×5 convolutions of stride 2.
+    """The tutorials' first GAN (Goodfellow et al. 2014): a dense 128 → picture generator against 5×5 convolutions.
 
     As the tutorials train it, every seed soon draws the same picture. What helps: a narrow discriminator that R1
     (Mescheder et al. 2018) keeps smooth, small batches, and a generator that learns faster.

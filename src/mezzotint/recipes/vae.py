@@ -25,7 +25,7 @@ def vae(spec: DataSpec, minutes: float) -> Recipe:
 
 
 def vae_dense(spec: DataSpec, minutes: float) -> Recipe:
-    """The tutorials' dense VAE: 256 and 128 hidden units, 32 latent numbers, Bernoulli likelihood."""
+    """The tutorials' dense VAE (Kingma & Welling 2014): 256 and 128 hidden units, 32 latents, Bernoulli likelihood."""
     return Recipe(
         name="vae-dense",
         method=VaeConfig(encoder=DenseEncoderConfig(), decoder=DenseDecoderConfig(), latent=32, likelihood="bernoulli"),

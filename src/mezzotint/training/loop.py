@@ -389,7 +389,8 @@ class Training:
             return
         state.readings.append(reading)
         if self.recipe.rollbacks:
-            checkpoint.save(self.run.healthy, state.images, state.tensors(), {})
+            growth = state.growth(self.plan.progress(state.images))
+            checkpoint.save(self.run.healthy, state.images, state.tensors(), {"growth": growth})
 
     def _respond(self, trouble: watch.Trouble) -> bool:
         """Go back to the last healthy state with a remedy, or end the run (True) where that did not help."""
@@ -412,7 +413,8 @@ class Training:
         healthy = self._kept(self.run.healthy, state.readings[-1].images if state.readings else 0)
         state.troubles.append(trouble.name)
         self._build(trouble.name)
-        self.state.go_on_from(state, healthy[1] if healthy else {})
+        growth = healthy[2].get("growth", self.plan.progress(healthy[0])) if healthy else 0.0
+        self.state.go_on_from(state, healthy[1] if healthy else {}, growth, self.plan.progress(old))
         where = f"{healthy[0]:,} pictures" if healthy else "the beginning"
         remedy = " ".join(f"--set {setting}" for setting in watch.differences(before, self.recipe))
         self._tell("rollback", f"{told}; back from {old:,} to {where} with {remedy}", reason=trouble.name)

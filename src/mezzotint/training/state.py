@@ -1,5 +1,6 @@
 """Everything of a training that a checkpoint holds."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from mezzotint.training.watch import Reading, Tally
 
 NAMES = (
     *("step", "refused", "seconds", "best", "stale", "threads", "glances"),
-    *("troubles", "since", "suspected", "told", "spoiled", "stopped"),
+    *("troubles", "since", "suspected", "told", "spoiled", "stopped", "regrowth"),
 )
 """Facts of a state that go to JSON as they are."""
 
@@ -65,6 +66,13 @@ class State:
         """Whether the last milestone was so much worse than the best that the best weights are the model."""
         self.stopped = ""
         """The trouble that ended the run."""
+        self.regrowth: Sequence[float] = (0.0, 0.0)
+        """How far a growing network was where the last rollback went back to, and the progress at which it did."""
+
+    def growth(self, progress: float) -> float:
+        """How far a network that grows is to be: what a rollback has closed takes what remains of the run."""
+        back_to, since = self.regrowth
+        return min(1.0, back_to + (1 - back_to) * (progress - since) / max(1 - since, 1e-9))
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
         """Take some weights from elsewhere, by name; the others stay."""
@@ -93,10 +101,11 @@ class State:
         for name in NAMES:
             setattr(self, name, facts.get(name, getattr(self, name)))
 
-    def go_on_from(self, before: "State", tensors: dict[str, Tensor]) -> None:
+    def go_on_from(self, before: "State", tensors: dict[str, Tensor], growth: float, progress: float) -> None:
         """Take over how far `before` has come, and the weights of `tensors` where there are any.
 
-        Pictures seen are counted on: the budget stays what it was, and all noise is new.
+        Pictures seen are counted on: the budget stays what it was, and all noise is new. The network that `tensors` are
+        of had grown so far; it is `progress` now.
         """
         if tensors:
             self.restore_tensors(tensors)
@@ -104,6 +113,7 @@ class State:
         for name in NAMES:
             setattr(self, name, getattr(before, name))
         self.refused, self.stale, self.spoiled, self.suspected = 0, 0, False, False
+        self.regrowth = (growth, progress)
         self.since = max(len(self.readings) - 1, 0)
 
     def restore_tensors(self, tensors: dict[str, Tensor]) -> None:

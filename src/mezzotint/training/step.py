@@ -47,7 +47,7 @@ class Stepper:
         for is_due, (number, phase) in zip(due, lasting, strict=True):
             if is_due:
                 key = _key(recipe.seed, state.images, number)
-                batch = Batch(images, labels, progress, key, targets=targets)
+                batch = Batch(images, labels, progress, key, targets=targets, growth=state.growth(progress))
                 values, refusal = self._turn(phase, batch, progress)
                 parts.update(values)
                 refusals += [refusal] if refusal else []
