@@ -51,7 +51,8 @@ def main() -> None:
         rows[name] = {"drawing": method.way_of_drawing, "looks": looks_of(method), "scores": scores(card)}
         rows[name] |= {"images_per_second": statistics.median(rates[name]), "rates": rates[name]}
         first = rows["teacher"]
-        rows[name]["frechet_by_teachers"] = rows[name]["scores"]["frechet"]["value"] / first["scores"]["frechet"]["value"]
+        value = rows[name]["scores"]["frechet"]["value"]
+        rows[name]["frechet_by_teachers"] = value / first["scores"]["frechet"]["value"]
         rows[name]["times_faster"] = statistics.median(
             a / b for a, b in zip(rates[name], rates["teacher"], strict=True)
         )

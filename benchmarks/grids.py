@@ -2,8 +2,8 @@
 
 python benchmarks/grids.py flow-plain=runs/flow flow-inpaint=runs/inpaint/samples/redrawn.png
 
-Each NAME=PLACE becomes docs/img/NAME.png: PLACE is a picture file, or a run, of which the last grid is taken, or a model
-alone, which draws one. Where the file is too large its colors become fewer, nothing else is changed.
+Each NAME=PLACE becomes docs/img/NAME.png: PLACE is a picture file, or a run, of which the last grid is taken, or a
+model alone, which draws one. Where the file is too large its colors become fewer, nothing else is changed.
 """
 
 import argparse

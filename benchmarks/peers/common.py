@@ -80,5 +80,5 @@ class Clock:
         images = (self.last - self.first) * BATCH
         versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
         rate = round(images / self.seconds, 1)
-        line = {"work": work, "who": who, "images_per_second": rate, "images": images, "seconds": self.seconds, **settings}
-        print(json.dumps({**line, "versions": versions}), flush=True)
+        line = {"work": work, "who": who, "images_per_second": rate, "images": images, "seconds": self.seconds}
+        print(json.dumps({**line, **settings, "versions": versions}), flush=True)

@@ -26,10 +26,10 @@ Trained = tuple[Iterator[float], Callable[[int], Tensor], int]
 
 
 SETTINGS = {
-    "diffusers": "UNet2DModel of 64, 128, 128 channels, two layers a block, attention at the coarsest; AdamW 1e-4, cosine "
-    "rate after 500 steps, batch 16, clipped at 1, average of inverse decay; DDPM of 1000 steps, drawn by DDIM",
-    "lucidrains": "Unet of dim 64 and dim_mults 1, 2, 4; Adam 8e-5, batch 16, two accumulated, clipped at 1, average of "
-    "0.995; GaussianDiffusion of 1000 steps, drawn by DDIM",
+    "diffusers": "UNet2DModel of 64, 128, 128 channels, two layers a block, attention at the coarsest; AdamW at 1e-4, "
+    "cosine rate after 500 steps, batch 16, clipped at 1, average of inverse decay; DDPM of 1000 steps, drawn by DDIM",
+    "lucidrains": "Unet of dim 64 and dim_mults 1, 2, 4; Adam at 8e-5, batch 16, two accumulated, clipped at 1, "
+    "average of 0.995; GaussianDiffusion of 1000 steps, drawn by DDIM",
 }
 
 

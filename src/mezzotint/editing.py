@@ -180,5 +180,5 @@ def _of_size(paths: tuple[Path, ...], spec: DataSpec, height: int, width: int, a
 def grey_pictures(model: Model, images: Images) -> Images:
     """What is left of pictures without their colors; raises UserError for a model that knows none."""
     if model.spec.channels == 1:
-        raise UserError("--grey brings back colors, and this model draws grey pictures: name one trained on colored ones")
+        raise UserError("--grey brings back colors, and this model draws grey pictures: name one that knows colors")
     return Grey()(images)
