@@ -88,11 +88,20 @@ def test_drawing_in_another_way(models: Models) -> None:
     flow = models["flow"]
     plain = flow.generate([5, 6])
     assert torch.equal(flow.generate([5, 6], solver="dpm-solver", steps=2, guidance=2.0), plain)
-    for way in ({"steps": 4}, {"guidance": 3.0}, {"solver": "ancestral"}):
+    assert torch.equal(flow.generate([5, 6], schedule="even", guidance_between=(0.2, 0.8)), plain)
+    nowhere = {"guidance_between": (0.0, 0.1)}
+    for way in ({"steps": 4}, {"guidance": 3.0}, {"solver": "ancestral"}, {"schedule": "karras"}, nowhere):
         assert not torch.equal(flow.generate([5, 6], **way), plain)
+    assert torch.equal(flow.generate([5, 6], **nowhere), flow.generate([5, 6], guidance=1.0))
     assert torch.equal(flow.generate([5, 6]), plain)
     with pytest.raises(UserError, match="did you mean 'heun'"):
         flow.generate([5], solver="huen")
+    with pytest.raises(UserError, match="did you mean 'karras'"):
+        flow.generate([5], schedule="karas")
+    with pytest.raises(UserError, match="interval"):
+        flow.generate([5], guidance_between=(0.8, 0.2))
+    with pytest.raises(UserError, match="no guidance to be bounded"):
+        flow.generate([5], guidance=1.0, guidance_between=(0.2, 0.8))
     with pytest.raises(UserError, match="draws in one pass"):
         models["gan-mlp"].generate([5], steps=4)
 

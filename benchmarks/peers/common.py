@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 import types
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,12 +21,16 @@ BATCH = 128
 
 
 def asked(warmup: int, images: int) -> argparse.Namespace:
-    """`--data FOLDER` (else $FASHION_MNIST, else the Debian package's place), `--warmup` and `--images` in pictures."""
+    """`--data FOLDER` (else $FASHION_MNIST, else the Debian package's place), `--warmup` and `--images` in pictures.
+
+    `--draw N` is for peers that can draw in N looks at the network, instead of training.
+    """
     parser = argparse.ArgumentParser()
     default = os.environ.get("FASHION_MNIST", "/usr/share/datasets/fashion-mnist")
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--warmup", type=int, default=warmup)
     parser.add_argument("--images", type=int, default=images)
+    parser.add_argument("--draw", type=int, default=0)
     return parser.parse_args()
 
 
@@ -47,14 +52,14 @@ def stand_in_for_torchvision() -> None:
 
 
 class Clock:
-    """Counts training steps: the seconds from the end of the warm-up to the end of the training."""
+    """Counts steps of training or drawing: the seconds from the end of the warm-up to the end of the work."""
 
     def __init__(self, warmup: int, images: int) -> None:
         self.first, self.last = warmup // BATCH, (warmup + images) // BATCH
         self.steps, self.began, self.seconds = 0, 0.0, 0.0
 
     def step(self) -> bool:
-        """Count one finished step; True when the training is over."""
+        """Count one finished step; True when the work is over."""
         self.steps += 1
         if self.steps == self.first:
             self.began = time.perf_counter()
@@ -62,10 +67,18 @@ class Clock:
             self.seconds = time.perf_counter() - self.began
         return self.steps >= self.last
 
-    def report(self, work: str, who: str, *packages: str) -> None:
+    def draw(self, batch_of: Callable[[int], object], looks: int, parameters: int, who: str, *packages: str) -> None:
+        """Draw all batches and print the result."""
+        while True:
+            batch_of(BATCH)
+            if self.step():
+                break
+        self.report("drawing", who, *packages, looks=looks, parameters=parameters)
+
+    def report(self, work: str, who: str, *packages: str, **settings: int) -> None:
         """Print the result."""
         images = (self.last - self.first) * BATCH
         versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
         rate = round(images / self.seconds, 1)
         line = {"work": work, "who": who, "images_per_second": rate, "images": images, "seconds": self.seconds}
-        print(json.dumps({**line, "versions": versions}), flush=True)
+        print(json.dumps({**line, **settings, "versions": versions}), flush=True)

@@ -1,8 +1,13 @@
-"""diffusers' U-Net trained as its training example does: DDPM's noise, AdamW, eager float32, on pictures in memory."""
+"""diffusers' U-Net trained as its training example does: DDPM's noise, AdamW, eager float32, on pictures in memory.
+
+With --draw N it draws instead, by N steps of DDIM.
+"""
+
+import argparse
 
 import common
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from torch.nn import functional as F
 
 
@@ -20,8 +25,28 @@ def unet() -> UNet2DModel:
     )
 
 
+def draw(asked: argparse.Namespace) -> None:
+    """By class, as the network was made for."""
+    network, schedule = unet().eval(), DDIMScheduler(num_train_timesteps=1000)
+    schedule.set_timesteps(asked.draw)
+
+    def batch_of(count: int) -> torch.Tensor:
+        x, labels = torch.randn(count, 1, 28, 28), torch.arange(count) % 10
+        for t in schedule.timesteps:
+            x = schedule.step(network(x, t, class_labels=labels).sample, t, x).prev_sample
+        return x
+
+    parameters = sum(p.numel() for p in network.parameters())
+    with torch.inference_mode():
+        clock = common.Clock(asked.warmup, asked.images)
+        clock.draw(batch_of, asked.draw, parameters, "diffusers' U-Net", "diffusers", "torch")
+
+
 def main() -> None:
     asked = common.asked(warmup=256, images=768)
+    if asked.draw:
+        draw(asked)
+        return
     pixels, labels = (torch.from_numpy(x.copy()) for x in common.fashion(asked.data))
     network, schedule = unet(), DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)

@@ -25,6 +25,14 @@ Trained = tuple[Iterator[float], Callable[[int], Tensor], int]
 """Steps, each yielding its loss; what draws n pictures in [0, 1]; parameters."""
 
 
+SETTINGS = {
+    "diffusers": "UNet2DModel of 64, 128, 128 channels, two layers a block, attention at the coarsest; AdamW at 1e-4, "
+    "cosine rate after 500 steps, batch 16, clipped at 1, average of inverse decay; DDPM of 1000 steps, drawn by DDIM",
+    "lucidrains": "Unet of dim 64 and dim_mults 1, 2, 4; Adam at 8e-5, batch 16, two accumulated, clipped at 1, "
+    "average of 0.995; GaussianDiffusion of 1000 steps, drawn by DDIM",
+}
+
+
 def diffusers(pixels: Tensor, steps_expected: int) -> Trained:
     """The example's network, noise and optimizer."""
     from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -46,14 +54,15 @@ def diffusers(pixels: Tensor, steps_expected: int) -> Trained:
     rate = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=steps_expected)
 
     def steps() -> Iterator[float]:
-        while True:
+        for taken in itertools.count(1):
             clean = pixels[torch.randint(len(pixels), (16,)), None].float() / 127.5 - 1
             noise, at = torch.randn_like(clean), torch.randint(0, 1000, (16,))
             loss = F.mse_loss(network(schedule.add_noise(clean, noise, at), at).sample, noise)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-            rate.step()
+            if taken < steps_expected:  # beyond its end the cosine would climb again
+                rate.step()
             optimizer.zero_grad()
             average.step(network.parameters())
             yield loss.item()
@@ -100,23 +109,29 @@ def lucidrains(pixels: Tensor, steps_expected: int) -> Trained:
     return steps(), draw, sum(p.numel() for p in network.parameters())
 
 
+def seconds_a_step(steps: Iterator[float], left_out: int = 3, timed: int = 20) -> float:
+    """Of the steps that follow the first ones, which are slower."""
+    for _ in itertools.islice(steps, left_out):
+        pass
+    begun = time.monotonic()
+    for _ in itertools.islice(steps, timed):
+        pass
+    return (time.monotonic() - begun) / timed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--who", choices=("diffusers", "lucidrains"), required=True)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.manual_seed(0)
     pixels = torch.from_numpy(common.fashion(asked.data)[0].copy())
     make = diffusers if asked.who == "diffusers" else lucidrains
-    # How many steps the minutes hold is not known before; the example's rate needs to know: five steps tell.
-    probe, _, _ = make(pixels, 1000)
-    begun = time.monotonic()
-    for _ in itertools.islice(probe, 5):
-        pass
-    expected = int(asked.minutes * 60 / (time.monotonic() - begun) * 5)
+    # How many steps the minutes hold is not known before; the example's rate needs to know.
+    expected = int(60 * asked.minutes / seconds_a_step(make(pixels, 1000)[0]))
     steps, draw, parameters = make(pixels, expected)
     begun, taken = time.monotonic(), 0
     for _ in steps:
@@ -128,13 +143,17 @@ def main() -> None:
     begun = time.monotonic()
     with torch.no_grad():
         for first in range(0, asked.count, 100):
-            for i, picture in enumerate(draw(100).mul(255).round().byte().numpy().astype(np.uint8)):
+            drawn = draw(min(100, asked.count - first))
+            for i, picture in enumerate(drawn.mul(255).round().byte().numpy().astype(np.uint8)):
                 Image.fromarray(picture[0]).save(asked.out / f"{first + i:05d}.png")
     batch = 16 if asked.who == "diffusers" else 32
     line = {
         "who": asked.who,
+        "settings": SETTINGS[asked.who],
         "minutes": asked.minutes,
         "train_seconds": round(seconds, 1),
+        "steps": taken,
+        "steps_expected": expected,
         "images": taken * batch,
         "images_per_second": round(taken * batch / seconds, 1),
         "draws_a_second": round(asked.count / (time.monotonic() - begun), 2),

@@ -11,7 +11,7 @@ from mezzotint.data import pictures
 from mezzotint.data.decode import MAX_PIXELS, Pixels, decode
 from mezzotint.errors import UserError
 from mezzotint.model import Model
-from mezzotint.ops.degrade import Shrunk
+from mezzotint.ops.degrade import Grey, Shrunk
 from mezzotint.types import DataSpec, Images
 
 MOSTLY = 0.75
@@ -156,12 +156,29 @@ def _covering(hole: np.ndarray, width: int, height: int) -> np.ndarray:
 def small_pictures(model: Model, paths: tuple[Path, ...], factor: int) -> Images:
     """Pictures that the model is to enlarge by `factor`; raises UserError for those of another size than that asks."""
     spec = model.spec
-    left = Shrunk(factor=factor)(torch.zeros(1, *spec.shape)).shape[2:]
+    height, width = Shrunk(factor=factor)(torch.zeros(1, *spec.shape)).shape[2:]
+    sizes = f"{width}×{height} to {spec.width}×{spec.height}"
+    return _of_size(paths, spec, height, width, f"with --down {factor} this model brings {sizes}")
+
+
+def blurred_pictures(model: Model, paths: tuple[Path, ...]) -> Images:
+    """Pictures whose blur is known in the model's pixels; raises UserError for those of another size than it draws."""
+    spec = model.spec
+    asked = f"--blur counts pixels of {spec.width}×{spec.height} pictures, which the model draws"
+    return _of_size(paths, spec, spec.height, spec.width, f"{asked}: bring the picture to that size and S with it")
+
+
+def _of_size(paths: tuple[Path, ...], spec: DataSpec, height: int, width: int, asked: str) -> Images:
+    """Pictures in their own size; raises UserError with what was `asked` for those of another than height and width."""
     read = [own_pixels(path, spec) for path in paths]
     for path, pixels in zip(paths, read, strict=True):
-        if pixels.shape[:2] != tuple(left):
-            sizes = f"{left[1]}×{left[0]} to {spec.width}×{spec.height}"
-            raise UserError(
-                f"with --down {factor} this model brings {sizes}; {path} is {pixels.shape[1]}×{pixels.shape[0]}"
-            )
+        if pixels.shape[:2] != (height, width):
+            raise UserError(f"{asked}; {path} is {pixels.shape[1]}×{pixels.shape[0]}")
     return pictures.to_float(np.stack(read))
+
+
+def grey_pictures(model: Model, images: Images) -> Images:
+    """What is left of pictures without their colors; raises UserError for a model that knows none."""
+    if model.spec.channels == 1:
+        raise UserError("--grey brings back colors, and this model draws grey pictures: name one that knows colors")
+    return Grey()(images)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -112,16 +112,20 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         guide: "Model | None" = None,
+        schedule: str | None = None,
+        guidance_between: tuple[float, float] | None = None,
     ) -> Images:
         """One picture per seed; seed 7 draws the same picture in any company.
 
-        `classes` names a class for each seed, for a model that was trained by class. `solver`, `steps` and `guidance`
-        change how a model draws that draws in steps (flow, edm, ddpm); `guide` is a worse one of its kind, from which
-        guidance then goes away (Karras et al. 2024, autoguidance).
+        `classes` names a class for each seed, for a model that was trained by class. `solver`, `steps`, `schedule` and
+        `guidance`, between two noise levels, change how a model draws that draws in steps (flow, edm, ddpm); `guide` is
+        a worse one of its kind, from which guidance then goes away (Karras et al. 2024, autoguidance).
         """
         self._require(Generates, "generate")
         labels = None if classes is None else self._labels(classes, len(seeds))
-        return drawing.draw(self._drawing_with(solver, steps, guidance, guide), list(seeds), labels)
+        way: dict[str, Any] = {"solver": solver, "steps": steps, "schedule": schedule}
+        way |= {"guidance": guidance, "guidance_between": guidance_between}
+        return drawing.draw(self._drawing_with(guide, way), list(seeds), labels)
 
     def generate_pairs(self, seeds: Sequence[int], classes: Sequence[str] | None = None) -> tuple[Images, Images]:
         """For each seed the picture that `generate` draws, and the one that belongs to it (cogan: its edges)."""
@@ -140,10 +144,8 @@ class Model:
         assert isinstance(other, Method)
         return Model(replace(self._stored, method=other))
 
-    def _drawing_with(
-        self, solver: str | None, steps: int | None, guidance: float | None, guide: "Model | None"
-    ) -> Method:
-        if (solver, steps, guidance, guide) == (None, None, None, None):
+    def _drawing_with(self, guide: "Model | None", way: dict[str, Any]) -> Method:
+        if guide is None and all(asked is None for asked in way.values()):
             return self.method
         if not isinstance(self.method, DrawsInSteps):
             raise UserError(f"a {self.recipe.name} model draws in one pass: it has no solver, steps or guidance")
@@ -154,7 +156,7 @@ class Model:
                     f"a {guide.recipe.name} model cannot guide a {self.recipe.name} model: both must be flows"
                 )
             method = method.guided_by(guide.method)
-        other = method.drawing_with(solver=solver, steps=steps, guidance=guidance)
+        other = method.drawing_with(**way)
         assert isinstance(other, Method)
         return other
 

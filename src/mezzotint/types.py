@@ -315,7 +315,13 @@ class DrawsInSteps(Generates, Protocol):
         ...
 
     def drawing_with(
-        self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
+        self,
+        *,
+        solver: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        schedule: str | None = None,
+        guidance_between: tuple[float, float] | None = None,
     ) -> "DrawsInSteps":
         """The same network drawing in another way; raises UserError for a way that there is not."""
         ...

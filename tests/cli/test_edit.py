@@ -25,6 +25,17 @@ def flows(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Path:
     return place
 
 
+@pytest.fixture(scope="session")
+def color(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Path:
+    """A run of flow-color on small pictures of one color each, hardly trained."""
+    place = tmp_path_factory.mktemp("color")
+    images = np.random.default_rng(1).integers(0, 256, (128, 1, 1, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    np.savez(place / "colors.npz", images=images)
+    run = api.train("flow-color", place / "colors.npz", images=256, out=place / "run", settings=(*SMALL, *FIXED))
+    assert "redrawn_psnr" in api.scores_of(run).scores  # pyright: ignore[reportOptionalMemberAccess]
+    return place / "run"
+
+
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing in steps is the same work again and again."""
@@ -138,6 +149,8 @@ def test_vary_move_restore_and_interpolate(say: Say, flows: Path, files: Path) -
         (["restore", "small.png", "--down", "1"], "from 2 on"),
         (["restore", "small.png", "--down", "2"], "brings 4×4 to 8×8; small.png is 8×8"),
         (["restore", "small.png", "--blur", "nan"], "above 0"),
+        (["restore", "large.png", "--blur", "1"], "8×8 pictures, which the model draws: bring"),
+        (["restore", "small.png", "--grey"], "this model draws grey pictures"),
         (["restore", "small.png", "--edges"], "a model that was trained for that: flow-edges"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -161,6 +174,33 @@ def test_a_picture_is_drawn_from_its_edges(say: Say, flows: Path, files: Path) -
     first, second = (np.asarray(Image.open(files / "two" / f"small-{i}.png")) for i in (0, 1))
     assert first.shape == (8, 8)
     assert (first != second).any()
+
+
+@pytest.mark.parametrize("name", ["grey", "colored"])
+def test_a_grey_picture_gets_colors_that_fit_it(say: Say, color: Path, home: Path, name: str) -> None:
+    bright = np.linspace(90, 160, 64).round().astype(np.uint8).reshape(8, 8)
+    Image.fromarray(bright).save("grey.png")
+    Image.fromarray(bright).convert("RGB").save("colored.png")
+    say("edit", "restore", color, f"{name}.png", "--grey", "--count", 2, "--seed", 3, "--out", "two.npz")
+    with np.load("two.npz") as arrays:
+        found = arrays["images"]
+    assert found.shape == (2, 8, 8, 3)
+    assert (found[0] != found[1]).any()
+    for each in found:
+        assert np.ptp(each.astype(int), 2).mean() > 2
+        assert np.abs(np.asarray(Image.fromarray(each).convert("L")).astype(int) - bright).mean() < 8
+    say("edit", "restore", color, f"{name}.png", "--grey", "--out", "sheet.png")
+    assert pixels("sheet.png").ndim == 3
+
+
+def test_steps_and_guidance_lie_where_they_are_asked_for(say: Say, flows: Path, home: Path) -> None:
+    words = {"none": ["--guidance", 1], "nowhere": ["--guidance-between", 0, 0.1], "karras": ["--schedule", "karras"]}
+    for name, way in {**words, "usual": []}.items():
+        say("generate", flows / "flow", "--count", 4, *way, "--out", f"{name}.npz")
+    drawn = {name: np.load(f"{name}.npz")["images"] for name in (*words, "usual")}
+    assert np.array_equal(drawn["none"], drawn["nowhere"])
+    assert (drawn["usual"] != drawn["nowhere"]).any()
+    assert (drawn["usual"] != drawn["karras"]).any()
 
 
 def test_a_run_guides_another(say: Say, flows: Path, models: Path, files: Path) -> None:

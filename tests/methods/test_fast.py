@@ -154,6 +154,10 @@ def test_what_was_not_learned_is_refused() -> None:
         method.drawing_with(guidance=2.0)
     with pytest.raises(UserError, match="takes --steps alone"):
         method.drawing_with(solver="heun")
+    with pytest.raises(UserError, match="takes --steps alone"):
+        method.drawing_with(schedule="karras")
+    with pytest.raises(UserError, match="takes --steps alone"):
+        method.drawing_with(guidance_between=(0.2, 0.8))
     with pytest.raises(ValueError, match="from noise alone"):
         FastConfig(teacher=FlowConfig(most_noise=80.0))
     with pytest.raises(ValueError, match="shares"):

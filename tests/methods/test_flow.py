@@ -14,7 +14,9 @@ from mezzotint.methods import following
 from mezzotint.methods.flow import Flow, FlowConfig, _shares
 from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
-from mezzotint.ops import paths
+from mezzotint.ops import paths, solvers
+from mezzotint.ops.degrade import Grey
+from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.ops.paths import Path
 from mezzotint.types import Batch, DataSpec
 
@@ -198,15 +200,22 @@ def by_class(**changes: object) -> Flow:
 
 
 def test_guidance_of_one_is_none_to_the_bit() -> None:
-    method, labels = by_class(), torch.tensor([0, 1, 2])
+    """Beside the network's own velocity, which knows of no guidance, looked at once and followed to the end."""
+    method, labels = by_class(drawing=Drawing(guidance=3.0, precision="fp32")), torch.tensor([0, 1, 2])
+    x, first = torch.randn(3, 1, 8, 8), normal_from_seeds([1, 2, 3], 1, 8, 8)
+    one = method.drawing_with(guidance=1.0)
+    times = one.drawing.times(one.path, None)
+
+    def plain(x: Tensor, t: float) -> Tensor:
+        return method._plain_velocity(x, t, labels)
+
     with torch.no_grad():
-        plain, guided = (
-            method.generate([1, 2, 3], labels),
-            method.drawing_with(guidance=1.0).generate([1, 2, 3], labels),
-        )
-        further = method.drawing_with(guidance=3.0).generate([1, 2, 3], labels)
-    assert torch.equal(plain, guided)
-    assert not torch.allclose(plain, further, atol=1e-3)
+        assert torch.equal(one._guided(labels)(x, 0.5), plain(x, 0.5))
+        nearly, further = (method.drawing_with(guidance=g)._guided(labels)(x, 0.5) for g in (1.0001, 3.0))
+        torch.testing.assert_close(nearly, plain(x, 0.5), rtol=0, atol=1e-3)
+        assert not torch.allclose(further, plain(x, 0.5), atol=1e-3)
+        followed = solvers.solve("heun", plain, one.path, first, times, torch.zeros_like).clamp(-1, 1)
+        assert torch.equal(one.generate([1, 2, 3], labels), followed)
 
 
 def test_guidance_is_a_line_through_both_velocities() -> None:
@@ -275,6 +284,7 @@ def test_a_seed_is_one_picture_whatever_the_solver_begins_with() -> None:
         ({"predicts": "noise"}, "most_noise"),
         ({"spread": 0.0}, "positive"),
         ({"unlabelled": 1.0}, "share"),
+        ({"pairing": True, "given": Grey()}, "pairing=false"),
     ],
 )
 def test_settings_that_exclude_one_another_are_refused(settings: dict, said: str) -> None:

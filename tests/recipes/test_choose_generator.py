@@ -137,8 +137,18 @@ def test_a_flow_for_few_pictures_drops_numbers_and_a_vae_stays_as_it_is(known: C
     recipe, why = catalog.chosen("generate", few, 10.0)
     assert recipe.method.network.dropout == 0.1  # pyright: ignore[reportAttributeAccessIssue]
     assert "dropout" in why[-1]
+    known(row("flow-fast", 9.0))
+    recipe, why = catalog.chosen("generate", few, 10.0)
+    assert recipe.method.teacher.network.dropout == 0.1  # pyright: ignore[reportAttributeAccessIssue]
+    assert "dropout" in why[-1]
+    assert catalog.recipe("generate", SPEC, 10.0) == catalog.recipe("flow-fast", SPEC, 10.0)
     known(row("vae", 9.0))
     assert catalog.recipe("generate", few, 10.0) == catalog.recipe("vae", few, 10.0)
+
+
+def test_what_was_made_to_be_given_a_part_is_not_chosen_to_draw_from_nothing(known: Callable[..., None]) -> None:
+    known(row("flow-inpaint", 1.0), row("flow-upscale", 2.0), row("flow", 9.0))
+    assert catalog.recipe("generate", SPEC, 10.0).name == "flow"
 
 
 def test_what_is_said_is_true_of_a_budget_of_pictures_and_of_anothers_networks(known: Callable[..., None]) -> None:

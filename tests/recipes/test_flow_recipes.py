@@ -4,15 +4,15 @@ import torch
 from mezzotint import catalog
 from mezzotint.methods.flow import FlowConfig
 from mezzotint.networks.unet import UnetConfig
-from mezzotint.recipes import flow
-from mezzotint.recipes.work import LAPTOP, multiply_adds
+from mezzotint.recipes import choose, flow
+from mezzotint.recipes.work import ACCELERATOR, LAPTOP, multiply_adds
 from mezzotint.types import DataSpec
 
 SPEC = DataSpec(1, 28, 28, tuple("0123456789"), 57_000)
 
 
-def unet(spec: DataSpec, minutes: float, **changes: float) -> UnetConfig:
-    method = flow.flow_large(spec, minutes, **changes).method
+def unet(spec: DataSpec, minutes: float, pace: float | None = ACCELERATOR) -> UnetConfig:
+    method = flow.flow_large(spec, minutes, pace).method
     assert isinstance(method, FlowConfig)
     assert isinstance(method.network, UnetConfig)
     return method.network
@@ -32,6 +32,14 @@ def test_a_large_flow_is_the_larger_the_more_the_budget_affords() -> None:
     assert (widths[0], widths[-1]) == (flow.LARGE[0].width, flow.LARGE[-1].width)
     assert unet(DataSpec(3, 64, 64, (), 57_000), 60.0).width < widths[2]
     assert unet(SPEC, 60.0, pace=LAPTOP) == flow.LARGE[0]
+
+
+@pytest.mark.parametrize(("gpu", "pace"), [(True, ACCELERATOR), (False, LAPTOP)])
+def test_a_large_flow_is_made_for_the_machine_at_hand(monkeypatch: pytest.MonkeyPatch, gpu: bool, pace: float) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(choose, "available_threads", lambda: 2)
+    assert catalog.recipe("flow-large", SPEC, 600.0) == flow.flow_large(SPEC, 600.0, pace)
+    assert (unet(SPEC, 600.0, None) == flow.LARGE[-1]) == gpu
 
 
 def test_all_but_the_network_and_the_batch_is_that_of_flow() -> None:

@@ -241,7 +241,7 @@ def restore(
     pictures:
         Picture files.
     blur:
-        They were blurred by a Gaussian of so many pixels' standard deviation.
+        They were blurred by a Gaussian of so many pixels' standard deviation; they are of the model's size.
     down:
         They were shrunk to a side of 1/DOWN of the model's.
     grey:
@@ -271,14 +271,13 @@ def restore(
     model = load(run)
     if down is not None:
         known = degrade.Shrunk(factor=down)
-        seen = editing.small_pictures(model, pictures, down)
+        seen = editing.small_pictures(model, _some(pictures), down)
     elif blur is not None:
-        known, seen = degrade.Blurred(deviation=blur), _read(model, pictures)
+        known, seen = degrade.Blurred(deviation=blur), editing.blurred_pictures(model, _some(pictures))
     elif edges:
         known, seen = degrade.Edges(), _read(model, pictures)
     else:
-        known = degrade.Grey()
-        seen = known(_read(model, pictures))
+        known, seen = degrade.Grey(), editing.grey_pictures(model, _read(model, pictures))
     found = [model.restore(seen, known, [seed + i] * len(seen), classes) for i in range(count)]
     shown = degrade.enlarged(seen, model.spec.height, model.spec.width).expand(-1, model.spec.channels, -1, -1)
     _write_rows(model, pictures, shown, torch.stack(found, 1).flatten(0, 1), count, out)
@@ -287,10 +286,14 @@ def restore(
 edit.command(use.interpolate)
 
 
-def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
+def _some(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     if not paths:
         raise UserError("name at least one picture")
-    return use.read_files(model, paths)
+    return paths
+
+
+def _read(model: "Model", paths: tuple[Path, ...]) -> "Images":
+    return use.read_files(model, _some(paths))
 
 
 def _write_rows(

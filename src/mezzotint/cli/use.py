@@ -1,7 +1,7 @@
 """Verbs that use a trained model: generate, reconstruct, interpolate."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -31,7 +31,9 @@ def generate(
     classes: Classes = (),
     solver: str | None = None,
     steps: int | None = None,
+    schedule: str | None = None,
     guidance: float | None = None,
+    guidance_between: tuple[float, float] | None = None,
     guide: Path | None = None,
     truncation: float | None = None,
     between: tuple[int, int] | None = None,
@@ -54,9 +56,13 @@ def generate(
         With a model that draws in steps (flow, edm, ddpm): euler, heun, midpoint, rk4, dpm-solver or ancestral.
     steps:
         With such a model: how many steps.
+    schedule:
+        With such a model, where the steps are: even, karras or ddpm.
     guidance:
         With such a model, by class or with --guide: more than 1 exaggerates what is typical of the class, or what the
         guide lacks.
+    guidance_between:
+        The least and the greatest noise level at which to guide, from 0 (picture) to 1 (noise).
     guide:
         With a flow: the run of a worse one, smaller or trained for less, that --guidance is to lead away from instead.
     truncation:
@@ -77,7 +83,9 @@ def generate(
     model = load(run)
     if truncation is not None:
         model = model.truncated(truncation)
-    if (between or pairs) and (solver, steps, guidance, guide) != (None, None, None, None):
+    way: dict[str, Any] = {"solver": solver, "steps": steps, "schedule": schedule}
+    way |= {"guidance": guidance, "guidance_between": guidance_between, "guide": guide and load(guide)}
+    if (between or pairs) and any(asked is not None for asked in way.values()):
         raise UserError("--between and --pairs go with models that draw in one pass, without solver, steps or guidance")
     if between is not None:
         if pairs:
@@ -87,12 +95,11 @@ def generate(
         print(f"{count} pictures in {out}")
         return
     named = [classes[i % len(classes)] for i in range(count)] if classes else _usual_classes(model, seed, count)
-    worse = None if guide is None else load(guide)
     seeds = range(seed, seed + count)
     if pairs:
         _write_pairs(model, seeds, named, out)
         return
-    images = model.generate(seeds, named, solver=solver, steps=steps, guidance=guidance, guide=worse)
+    images = model.generate(seeds, named, **way)
     columns = len(model.spec.classes) if named and not classes and len(model.spec.classes) <= 12 else None
     write_pictures(images, out, [f"seed-{s:06d}" for s in seeds], named, model, columns)
     print(f"{count} pictures in {out}")

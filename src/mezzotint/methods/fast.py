@@ -206,10 +206,17 @@ class Fast(Method):
         return x.clamp(-1, 1)
 
     def drawing_with(
-        self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
+        self,
+        *,
+        solver: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        schedule: str | None = None,
+        guidance_between: tuple[float, float] | None = None,
     ) -> "Fast":
         """The same networks drawing in another number of steps; raises UserError for what was not learned."""
-        if solver not in (None, "euler") or guidance not in (None, 1.0):
+        chosen = solver not in (None, "euler") or guidance not in (None, 1.0) or schedule not in (None, "even")
+        if chosen or guidance_between is not None:
             raise UserError("a distilled model has learned its steps with their guidance: it takes --steps alone")
         try:
             drawing = replace(self.config.drawing, steps=self.config.drawing.steps if steps is None else steps)

@@ -70,6 +70,8 @@ class FlowConfig(MethodConfig):
             raise ValueError("spread, times_deviation and most_noise must be positive")
         if not (0 <= self.unlabelled < 1 and 0 <= self.hidden < 1):
             raise ValueError("unlabelled and hidden are shares, from 0 to below 1")
+        if self.pairing and self.given is not None:
+            raise ValueError("pairing gives what is given noises of its own, unlike drawing: set pairing=false")
 
     def build(self, spec: DataSpec) -> "Flow":
         """The network with fresh weights; raises UserError for guidance from a class that is never left out."""

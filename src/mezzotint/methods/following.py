@@ -25,6 +25,9 @@ from mezzotint.ops.paths import Path
 from mezzotint.types import Batch, Images, Labels
 
 
+ScheduleName = Literal["even", "karras", "ddpm"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
     """How pictures are drawn with a trained network; may be changed after training."""
@@ -32,7 +35,7 @@ class Drawing:
     solver: solvers.SolverName = "heun"
     steps: int = 10
     """Steps from noise to picture; heun and midpoint look twice a step, rk4 four times, the others once."""
-    schedule: Literal["even", "karras", "ddpm"] = "even"
+    schedule: ScheduleName = "even"
     """Even in the path's time, in the noise to the power 1/7 (Karras et al. 2022), or in DDPM's thousand steps."""
     guidance: float = 1.0
     """How far to go from what is said without a class to what is said with it, and beyond (Ho & Salimans 2022)."""
@@ -153,21 +156,32 @@ class Following(Method):
         return noise
 
     def drawing_with(
-        self, *, solver: str | None = None, steps: int | None = None, guidance: float | None = None
+        self,
+        *,
+        solver: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        schedule: str | None = None,
+        guidance_between: tuple[float, float] | None = None,
     ) -> "Following":
         """The same network drawing in another way; raises UserError for a way that there is not."""
         if guidance is not None and guidance != 1 and not self.classes and not self.worse:
             raise UserError("guidance is for models that were trained by class, or that draw with a guide")
         self.check_guidance(1.0 if guidance is None else guidance)
-        if solver is not None and solver not in get_args(solvers.SolverName):
-            raise UserError(f"there is no solver {solver!r}: {nearest(solver, get_args(solvers.SolverName))}")
-        asked = {"solver": solver, "steps": steps, "guidance": guidance}
+        for what, name, known in (("solver", solver, solvers.SolverName), ("schedule", schedule, ScheduleName)):
+            if name is not None and name not in get_args(known):
+                raise UserError(f"there is no {what} {name!r}: {nearest(name, get_args(known))}")
+        least, most = guidance_between or (None, None)
+        asked = {"solver": solver, "steps": steps, "schedule": schedule, "guidance": guidance}
+        asked |= {"guidance_from": least, "guidance_to": most}
         try:
             drawing = replace(self.drawing, **{k: v for k, v in asked.items() if v is not None})
         except ValueError as error:
             raise UserError(f"it cannot be drawn so: {error}") from None
         if self.worse and drawing.guidance == 1:
             raise UserError("a guide leads nowhere with a guidance of 1: say how far to go, as with --guidance 2")
+        if guidance_between is not None and drawing.guidance == 1:
+            raise UserError("there is no guidance to be bounded: say how far to go, as with --guidance 2")
         other = copy.copy(self)
         other.drawing = drawing
         return other

@@ -9,6 +9,7 @@ import torch
 
 from mezzotint.errors import UserError
 from mezzotint.methods.cogan import CoganConfig
+from mezzotint.methods.fast import FastConfig
 from mezzotint.methods.flow import FlowConfig
 from mezzotint.methods.gan import GanConfig
 from mezzotint.methods.lapgan import LapganConfig
@@ -69,8 +70,10 @@ def _measured(families: Sequence[ModuleType], spec: DataSpec, minutes: float) ->
 
 
 def _fits(recipe: Recipe, spec: DataSpec) -> bool:
-    """Whether it can be built for such pictures and, where they are few, be kept from knowing them by heart."""
+    """Whether it draws from nothing, can be built for such pictures and kept from knowing few of them by heart."""
     if spec.count < FEW and isinstance(recipe.method, CoganConfig | LapganConfig):
+        return False
+    if isinstance(recipe.method, FlowConfig) and recipe.method.given is not None:
         return False
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -129,8 +132,10 @@ def _for_few(recipe: Recipe, spec: DataSpec) -> tuple[Recipe, tuple[str, ...]]:
         looking = replace(method.looking, target=0.6)
         why = "few pictures: adaptive augmentation is on, so that the discriminator does not learn them by heart"
         return replace(recipe, method=replace(method, looking=looking)), (why,)
-    if isinstance(method, FlowConfig) and isinstance(method.network, UnetConfig):
-        network = replace(method.network, dropout=0.1)
+    learning = method.teacher if isinstance(method, FastConfig) else method
+    if isinstance(learning, FlowConfig) and isinstance(learning.network, UnetConfig):
+        learning = replace(learning, network=replace(learning.network, dropout=0.1))
+        method = replace(method, teacher=learning) if isinstance(method, FastConfig) else learning
         why = "few pictures: dropout is on, so that the network does not learn them by heart"
-        return replace(recipe, method=replace(method, network=network)), (why,)
+        return replace(recipe, method=method), (why,)
     return recipe, ()

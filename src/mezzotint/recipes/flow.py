@@ -11,7 +11,8 @@ from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.ops.degrade import Edges, Grey, Holes, Shrunk
 from mezzotint.recipe import Averaging, Optimizer, Recipe
-from mezzotint.recipes.work import ACCELERATOR, affordable, multiply_adds
+from mezzotint.recipes.choose import machine
+from mezzotint.recipes.work import affordable, multiply_adds
 from mezzotint.types import DataSpec
 
 
@@ -53,9 +54,12 @@ LARGE = tuple(UnetConfig(width=width, blocks=2, dropout=0.1) for width in (224, 
 """About 30 to 60 million parameters; with the dropout of Ho et al. 2020, appendix B."""
 
 
-def flow_large(spec: DataSpec, minutes: float, pace: float = ACCELERATOR) -> Recipe:
-    """`flow` for a GPU or for hours: as large as the budget affords at this pace (`recipes.work`), in large batches."""
-    most = affordable(spec, minutes, pace)
+def flow_large(spec: DataSpec, minutes: float, pace: float | None = None) -> Recipe:
+    """`flow` for a GPU or for hours: as large as the budget affords, in large batches.
+
+    At this `pace` (`recipes.work`), or else that of the machine at hand: on a CPU mostly the smallest.
+    """
+    most = affordable(spec, minutes, machine()[0] if pace is None else pace)
     network = next((unet for unet in reversed(LARGE) if _work(unet, spec) <= most), LARGE[0])
     return replace(_denoiser("flow-large", replace(_flow(spec, minutes), network=network)), batch=256)
 
