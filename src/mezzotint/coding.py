@@ -2,10 +2,12 @@
 
 import io
 import lzma
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,11 @@ from mezzotint.networks.hyperprior import QUALITIES, Decoder
 from mezzotint.raster import PNG_MODES, Raster
 
 TRUSTED = 0.8
-"""A prediction below this share of a quick WebP is not tried against slow ones, which gain less than that on it."""
+"""A prediction below this share of quick WebP and quick LZMA is not tried against slow ones."""
+REACH = 1 << 22
+"""Bytes back as far as the quick LZMA finds what repeats."""
+PATIENCE = ((1 << 20, 6), (1 << 22, 4), (math.inf, 2))
+"""Pixels up to which WebP is written by a method: the slowest take minutes for what is large."""
 WEBP_SIDE = 16384
 """Sides of a WebP are shorter than this."""
 COLORS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}
@@ -118,7 +124,7 @@ def _alpha_decoded(data: bytes, height: int, width: int) -> Pixels:
 
 def _webp(image: Image.Image, method: int) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=True, quality=100 if method > 0 else 0, method=method, exact=True)
+    image.save(buffer, "WEBP", lossless=True, quality=100, method=method, exact=True)
     return buffer.getvalue()
 
 
@@ -146,13 +152,25 @@ def as_webp(raster: Raster, method: int) -> bytes:
     return _webp(raster.image.convert("RGBA" if raster.mode in ("LA", "RGBA") else "RGB"), method)
 
 
-def classic(raster: Raster, method: int = 6) -> Coded:
+def quick(raster: Raster) -> int:
+    """Bytes that WebP and LZMA take at quick settings, the fewer of both: these, too, see what repeats far away."""
+    reach = min(REACH, max(4096, len(raster.data)))
+    seeing = {"id": lzma.FILTER_LZMA1, "preset": 0, "dict_size": reach}
+    packed = lzma.compress(raster.data, lzma.FORMAT_RAW, filters=[seeing])
+    return min(len(as_webp(raster, 0)), len(packed))
+
+
+def _patience(raster: Raster) -> int:
+    return next(method for most, method in PATIENCE if raster.width * raster.height <= most)
+
+
+def classic(raster: Raster) -> Coded:
     """The smallest of PNG, WebP and LZMA of the bytes."""
     ways = [Coded({"coding": "raw"}, lzma.compress(raster.data, lzma.FORMAT_ALONE))]
     if raster.mode in PNG_MODES:
         ways.append(Coded({"coding": "png"}, _as_png(raster)))
     if webp_takes(raster):
-        ways.append(Coded({"coding": "webp"}, as_webp(raster, method)))
+        ways.append(Coded({"coding": "webp"}, as_webp(raster, _patience(raster))))
     return min(ways, key=lambda way: len(way.data))
 
 
@@ -205,7 +223,7 @@ def smallest(raster: Raster, predicted: Coded | None, file: bytes) -> Coded:
     if raster.more:
         return whole
     least = predicted
-    if predicted is None or not webp_takes(raster) or len(predicted.data) > TRUSTED * len(as_webp(raster, 0)):
+    if predicted is None or not webp_takes(raster) or len(predicted.data) > TRUSTED * quick(raster):
         other = classic(raster)
         least = min(filter(None, (predicted, other)), key=lambda way: len(way.data))
     assert least is not None
@@ -421,9 +439,26 @@ def off_white(seen: Pixels, alpha: Pixels) -> Pixels:
     return np.where(share == 0, 255, np.clip(colors, 0, 255)).astype(np.uint8)
 
 
-def others(raster: Raster) -> dict[str, int]:
-    """Bytes of the pixels as optimized PNG, WebP, and AVIF and JPEG XL without loss where this Pillow writes them."""
-    sizes = {"png": len(_as_png(raster)), "webp": len(as_webp(raster, 6))}
+def middle(raster: Raster, pixels: int) -> Raster:
+    """The picture itself, or of one with more pixels than that the middle, as many and in its proportions."""
+    share = math.sqrt(pixels / max(1, raster.width * raster.height))
+    if share >= 1:
+        return raster
+    width, height = (max(1, int(side * share)) for side in (raster.width, raster.height))
+    left, top = (raster.width - width) // 2, (raster.height - height) // 2
+    cut = raster.image.crop((left, top, left + width, top + height))
+    return Raster(raster.mode, width, height, cut.tobytes(), raster.meaning, raster.profile)
+
+
+def others(raster: Raster, known: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
+    """Bytes of the pixels as optimized PNG, WebP, and AVIF and JPEG XL without loss where this Pillow writes them.
+
+    `known` are bytes of `png` and `webp` that have been written already.
+    """
+    sizes = {
+        "png": known.get("png") or len(_as_png(raster)),
+        "webp": known.get("webp") or len(as_webp(raster, 6)),
+    }
     for name, form, options in (
         ("avif", "AVIF", {"quality": 100, "subsampling": "4:4:4", "speed": 8, "advanced": {"lossless": "1"}}),
         ("jxl", "JXL", {"lossless": True}),

@@ -2,12 +2,13 @@
 
 import errno
 import math
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from mezzotint import archive, coding, packing, tradeoff
 from mezzotint.archive import Contents, Entry, Stored, Writer
@@ -24,7 +25,11 @@ GROUP = 1 << 22
 PADDED = 32
 """Sides of a picture are padded to multiples of this at most."""
 SAMPLED = 24
-"""Pictures whose size as PNG, WebP and AVIF is told beside the archive's."""
+"""Pictures at most whose size as PNG, WebP and AVIF is told beside the archive's,"""
+SAMPLED_PIXELS = 1 << 20
+"""and pixels of them altogether: slow settings of these take longer than all else."""
+FOREIGN = frozenset('\\:*?"<>|')
+"""What no name may have on Windows, where some of it leads elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Progress:
     coded_bytes: int
     """What they take in the archive, without its index and model."""
     sampled: dict[str, float]
-    """Bytes of the sampled pictures coded here (`archive`) and as `png`, `webp`, `avif` or `jxl` by this Pillow."""
+    """Bytes of the sampled pictures coded here (`archive`) and, without loss, as `png`, `webp`, `avif` or `jxl`."""
     codings: dict[str, int]
     """How many pictures are coded in which way."""
     worse: int = 0
@@ -112,18 +117,20 @@ def compress(
     profiles: list[bytes] = []
     lost: list[Lost] = []
     at = Progress(0, len(named), 0, 0, {}, {})
-    every = max(1, len(named) // SAMPLED)
+    way = model if isinstance(model, Lossy) else _exact(network)
+    every, most = max(1, -(-len(named) // SAMPLED)), SAMPLED_PIXELS // max(1, min(len(named), SAMPLED))
     with Writer(out) as writer:
         for group in _read_in_groups(named, lost):
             rasters, files = [raster for _, raster, _ in group], [file for _, _, file in group]
-            kept = _encoded(model if isinstance(model, Lossy) else _exact(network), rasters, files)
+            kept = _encoded(way, rasters, files)
             if verify:
                 _verify(network, [name for name, _, _ in group], kept)
-            for (name, raster, file), one in zip(group, kept, strict=True):
+            for number, ((name, raster, file), one) in enumerate(zip(group, kept, strict=True), len(writer.entries)):
                 crc = coding.crc_of(one.raster, one.coded)
                 writer.add(name, coding.facts_of(raster, one.coded, profiles), crc, one.coded.data)
-                sample = (len(writer.entries) - 1) % every == 0 and isinstance(model, Causal)
-                at = _further(at, raster, len(file), one, sample=sample)
+                at = _further(at, raster, len(file), one)
+                if number % every == 0:
+                    at = replace(at, sampled=_added(at.sampled, _sizes(way, raster, one.coded, most)))
             if show is not None:
                 show(at)
         if not writer.entries:
@@ -165,15 +172,33 @@ def _read_in_groups(named: Sequence[tuple[str, Path]], lost: list[Lost]) -> Iter
         yield group
 
 
-def _further(at: Progress, raster: Raster, file: int, kept: Kept, *, sample: bool) -> Progress:
+def _sizes(way: Causal | Lossy, raster: Raster, coded: Coded, most: int) -> dict[str, int]:
+    """Bytes here and in other formats of a picture, or of the middle of one with more than `most` pixels.
+
+    Nothing where other formats do not take it.
+    """
+    if raster.more or not coding.webp_takes(raster):
+        return {}
+    middle = coding.middle(raster, most)
+    if middle is not raster:
+        if coded.facts["coding"] == "file":
+            return {}
+        coded = _encoded(way, [middle], [b""])[0].coded
+    as_now = coded.facts["coding"] in ("png", "webp") and not coded.facts.get("loss")
+    known = {coded.facts["coding"]: len(coded.data)} if as_now else {}
+    return {"archive": len(coded.data), **coding.others(middle, known)}
+
+
+def _added(sampled: dict[str, float], sizes: dict[str, int]) -> dict[str, float]:
+    """Sums over the same pictures: what one of them could not be written as is left out."""
+    return {key: sampled.get(key, 0) + size for key, size in sizes.items() if not sampled or key in sampled} or sampled
+
+
+def _further(at: Progress, raster: Raster, file: int, kept: Kept) -> Progress:
     coded, way, seen = kept.coded, kept.coded.facts["coding"], math.isfinite(kept.psnr)
     codings = {**at.codings, way: at.codings.get(way, 0) + 1}
-    sampled = at.sampled
-    if sample and raster.mode in coding.COLORS and not raster.more:
-        sizes = {"archive": len(coded.data), **coding.others(raster)}
-        sampled = {key: sampled.get(key, 0) + size for key, size in sizes.items()}
     return Progress(
-        *(at.pictures + 1, at.of, at.source_bytes + file, at.coded_bytes + len(coded.data), sampled, codings),
+        *(at.pictures + 1, at.of, at.source_bytes + file, at.coded_bytes + len(coded.data), at.sampled, codings),
         *(at.worse + (kept.raster.data != raster.data), at.visibly + seen, at.decibels + (kept.psnr if seen else 0)),
     )
 
@@ -299,22 +324,36 @@ def _decoded(file: IO[bytes], group: Sequence[Stored], network: Causal | Decoder
     return [results[i] for i in range(len(group))]
 
 
-def _targets(contents: Contents) -> dict[str, str]:
-    """Where each picture is written, relative to the folder: its own name with the ending of what it becomes."""
+def _targets(contents: Contents, *, windows: bool = os.name == "nt") -> dict[str, str]:
+    """Where each picture is written, relative to the folder: its own name with the ending of what it becomes.
+
+    Names that lead out of the folder have no place; no two share one.
+    """
     targets: dict[str, str] = {}
     taken = set[str]()
     for stored in contents.stored:
-        name, facts = stored.entry.name, stored.entry.facts
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or not pure.parts or ".." in pure.parts or any(c in name for c in "\\:\0"):
-            continue
-        target = name if facts.get("coding") == "file" else str(pure.with_suffix(ending(facts.get("mode"))))
-        if target in taken:
-            target = f"{name}{ending(facts.get('mode'))}"
-        if target not in taken:
-            taken.add(target)
-            targets[name] = target
+        place = _place(stored.entry.name, windows=windows)
+        for target in () if place is None else _spellings(place, stored.entry.facts):
+            alike = target.lower() if windows else target
+            if alike not in taken:
+                taken.add(alike)
+                targets[stored.entry.name] = target
+                break
     return targets
+
+
+def _place(name: str, *, windows: bool) -> PurePosixPath | None:
+    """A name as a path within a folder, or None."""
+    pure = PurePosixPath("".join("_" if c in FOREIGN else c for c in name) if windows else name)
+    return None if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\0" in name else pure
+
+
+def _spellings(place: PurePosixPath, facts: dict[str, Any]) -> Iterator[str]:
+    """Where a picture can be written, best first: pictures of several formats may become one."""
+    last = place.suffix if facts.get("coding") == "file" else ending(facts.get("mode"))
+    yield str(place.with_suffix(last))
+    yield f"{place}{last}"
+    yield from (str(place.with_name(f"{place.stem}-{n}{last}")) for n in range(2, 100))
 
 
 def _written(out: Path, target: str | None, result: Result, contents: Contents) -> Path | str:
@@ -337,7 +376,8 @@ def _write(path: Path, result: Result, contents: Contents) -> Path:
     """The picture as a PNG or, in modes that PNG has not, a TIFF; files that were kept as they were."""
     entry, content = result
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
+    # Of its own length, since the longest names leave no room for more.
+    new = path.with_name(f".{zlib.crc32(path.name.encode('utf-8', 'surrogatepass')):08x}.new")
     try:
         if isinstance(content, bytes):
             new.write_bytes(content)

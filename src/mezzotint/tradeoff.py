@@ -17,7 +17,7 @@ from mezzotint.networks.hyperprior import Decoder, Hyperprior
 from mezzotint.raster import Raster
 
 WORTH_TRYING = 1.3
-"""Times the codec's bytes up to which a quick lossless WebP is tried against slow ones."""
+"""Times the codec's bytes up to which what is quickly written without loss is tried at slow settings."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _exact(raster: Raster, file: bytes, size: int) -> Coded | None:
     """A way without loss that takes no more than `size` bytes, or None."""
     if raster.lossy and len(file) <= size:
         return Coded({"coding": "file"}, file)
-    if not coding.webp_takes(raster) or len(coding.as_webp(raster, 0)) > WORTH_TRYING * size:
+    if not coding.webp_takes(raster) or coding.quick(raster) > WORTH_TRYING * size:
         return None
     found = coding.classic(raster)
     return found if len(found.data) <= size else None

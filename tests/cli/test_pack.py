@@ -65,7 +65,8 @@ def test_mistakes_have_their_sentence(words: tuple[str, ...], sentence: str, say
 
 def test_a_model_of_another_kind_is_refused(say: Say, folder: Path, models: Path) -> None:
     said = say("compress", "pictures", "--model", models / "vae", code=2).stderr
-    assert "is a vae-dense model, which cannot compress: train one with `mezzotint train lossless FOLDER`" in said
+    assert "is a vae-dense model, which cannot compress: only `lossless` (exact) and `codec` (with some loss)" in said
+    assert "the same on every machine; train one with `mezzotint train lossless FOLDER`" in said
 
 
 CODEC = (
@@ -85,6 +86,8 @@ def test_a_codec_gives_more_quality_for_more_bytes(say: Say, folder: Path, home:
     told = say("compress", "pictures", "--model", "run", "--quality", 30, "--out", "p.mez").stdout
     assert "6 of 6 pictures" in told
     assert "with some loss" in told
+    assert "% of WEBP" in told
+    assert "(these without loss)" in told
     assert "dB PSNR in the mean" in told
     assert "6 pictures" in say("inspect", "p.mez").stdout
     assert "6 pictures in back" in say("decompress", "p.mez", "--out", "back").stdout

@@ -1,12 +1,17 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from mezzotint.data import pictures
+from mezzotint.data.dataset import Dataset
 from mezzotint.drawing import draw
-from mezzotint.methods.hvae import Hvae, HvaeConfig
+from mezzotint.methods.hvae import Hvae, HvaeConfig, _balanced
 from mezzotint.networks.ladder import LadderConfig
+from mezzotint.recipes.vae import hvae as recipe
+from mezzotint.training import optimizers
 from mezzotint.types import Batch, DataSpec
 
 SPEC = DataSpec(1, 12, 10)
@@ -49,6 +54,20 @@ def test_free_nats_lift_the_loss_until_half_of_the_run() -> None:
     rungs = len(hvae.sizes)
     assert bound < total <= bound + 50 * rungs
     assert paid(0.5)[0] == pytest.approx(paid(0.5)[1], rel=1e-6)
+
+
+def test_balancing_leaves_the_divergence_and_its_slope_to_the_prior() -> None:
+    """And a share of its slope less to the posterior: Hafner et al. 2021, equation 2."""
+    generator = torch.Generator().manual_seed(0)
+    where, wide, mean, scale = posterior_and_prior = [
+        torch.randn(5, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(4)
+    ]
+    plain, balanced = (_balanced(where - mean, wide - scale, mean, scale, b) for b in (0.0, 0.75))
+    torch.testing.assert_close(balanced, plain)
+    before, after = (torch.autograd.grad(each.sum(), posterior_and_prior) for each in (plain, balanced))
+    assert all(slope.abs().min() > 0 for slope in before)
+    for share, a, b in zip((0.25, 0.25, 1, 1), before, after, strict=True):
+        torch.testing.assert_close(b, share * a)
 
 
 def gradients(config: HvaeConfig) -> tuple[float, dict[str, torch.Tensor]]:
@@ -94,3 +113,24 @@ def test_sampled_pictures_lie_on_levels() -> None:
 def test_odd_settings_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"balance|sampled"):
         replace(SMALL, **changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_short_training_falls_and_uses_its_rungs(seed: int, digits: Dataset) -> None:
+    """Whatever the seed: all losses are finite, and at least half of the rungs tell something in the end."""
+    torch.manual_seed(seed)
+    hvae = HvaeConfig(network=LadderConfig(width=16)).build(digits.spec)
+    optimizer = optimizers.build(recipe(digits.spec, 1).optimizers["ladder"], list(hvae.parameters()))
+    generator, bounds, idle = np.random.default_rng(seed), [], []
+    for step in range(120):
+        images = pictures.to_float(digits.images[generator.choice(digits.splits["train"], 32)])
+        loss = hvae.loss(Batch(images, seed=step, progress=step / 120), "fit")
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        bounds.append(float(loss.parts["negative_elbo"]))
+        idle.append(float(loss.parts["idle_rungs"]))
+    assert np.isfinite(bounds).all()
+    assert np.mean(bounds[-10:]) < 0.8 * np.mean(bounds[:10])
+    assert np.mean(idle[-10:]) <= len(hvae.sizes) / 2

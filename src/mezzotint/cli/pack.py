@@ -101,7 +101,8 @@ def inspect(archive: Path, /, *, as_json: AsJson = False) -> None:
 
     contents = container.read(archive)
     for stored in contents.stored:
-        said = {"name": stored.entry.name, "bytes": stored.entry.length, **stored.entry.facts}
+        own = {"name": stored.entry.name, "bytes": stored.entry.length}
+        said = {**own, **stored.entry.facts, **own}  # facts may say anything
         print(json.dumps(said) if as_json else _line(said))
     if contents.nameless:
         print(f"{contents.nameless} pictures whose part of the index is damaged")
@@ -139,7 +140,8 @@ def _way(run: Path, quality: int | None) -> "Causal | Lossy":
     if not isinstance(model.method, Predictor):
         recipe = "lossless" if quality is None else "codec"
         raise UserError(
-            f"{run} is a {model.recipe.name} model, which cannot compress: "
+            f"{run} is a {model.recipe.name} model, which cannot compress: only `lossless` (exact) and `codec` (with "
+            "some loss) tell of pictures in numbers that are the same on every machine; "
             f"train one with `mezzotint train {recipe} FOLDER`"
         )
     if quality is not None:
@@ -171,7 +173,7 @@ def _sampled(at: "Progress") -> str:
     if not own:
         return ""
     ratios = ", ".join(f"{own / size:.1%} of {n.upper()}" for n, size in at.sampled.items() if n != "archive")
-    return f"; of some of them {ratios}"
+    return f"; of some of them {ratios}{' (these without loss)' if at.worse else ''}"
 
 
 def _tell(lost: tuple["Lost", ...], what: str) -> None:
