@@ -1,10 +1,15 @@
 """Whether drawn pictures help a recogniser of few, by the protocol of docs/augment.md.
 
 python benchmarks/augment.py GENERATOR --recogniser RUN [--retrain 200k] [--seeds 5] [--folder FOLDER] [--out FILE]
+
+What was found lies in FOLDER under the name of the question, so that each one is asked once; after a kill the same
+command asks it anew.
 """
 
 import argparse
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,12 +41,22 @@ def main() -> None:
     ]
     command += ["--per-class", asked.per_class, "--seeds", asked.seeds, "--shots", *asked.shots]
     command += ["--retrain", asked.retrain] if asked.retrain else []
-    if not (asked.folder / "benefit.json").is_file():
-        subprocess.run([*command, "--out", str(asked.folder)], check=True)
-    found = {"machine": machine.facts(), **json.loads((asked.folder / "benefit.json").read_text())}
+    folder = asked.folder / question(asked)
+    if not (folder / "benefit.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+        subprocess.run([*command, "--out", str(folder)], check=True)
+    found = {"machine": machine.facts(), **json.loads((folder / "benefit.json").read_text())}
     if asked.out:
         asked.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found["accuracy"], indent=1))
+
+
+def question(asked: argparse.Namespace) -> str:
+    """A folder's name that no other question has: its arguments, and the hash of the two models."""
+    cards = (Path(run) / "snapshot" / "card.json" for run in (asked.generator, asked.recogniser))
+    models = hashlib.sha256(b"".join(card.read_bytes() for card in cards)).hexdigest()[:8]
+    words = [Path(asked.generator).name, Path(asked.recogniser).name, asked.per_class, *asked.shots, asked.seeds]
+    return "-".join([*words, *([asked.retrain] if asked.retrain else []), models])
 
 
 if __name__ == "__main__":

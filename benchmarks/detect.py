@@ -2,7 +2,8 @@
 
     python benchmarks/detect.py [--data scenes] [--minutes 30] [--seed 0] [--runs FOLDER] [--out FILE.json]
 
-Start-up, training and measuring are within the minutes. Pictures are timed on all cores, alone and fifty at a time.
+Start-up, training and measuring are within the minutes. Pictures are timed on all cores, alone and fifty at a time. The
+same command goes on with a training that was stopped.
 """
 
 import argparse
@@ -35,12 +36,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     run = asked.runs / f"detector-{asked.data}-{asked.minutes:g}-{asked.seed}"
-    command = [sys.executable, "-m", "mezzotint", "train", "detector", asked.data, "--out", str(run)]
+    command = [sys.executable, "-m", "mezzotint", "train"]
     seconds: float | None = None  # of a run that was there before it is not known
-    if not (run / "score.json").is_file():
+    if (run / "run.json").is_file() and not (run / "score.json").is_file():
+        subprocess.run([*command, "--resume", str(run)], check=True)
+    elif not run.exists():
         started = time.monotonic()
-        again = ["--minutes", str(asked.minutes), "--seed", str(asked.seed)]
-        subprocess.run([*command, *again], check=True)
+        anew = ["detector", asked.data, "--out", str(run), "--minutes", str(asked.minutes), "--seed", str(asked.seed)]
+        subprocess.run([*command, *anew], check=True)
         seconds = round(time.monotonic() - started, 1)
     card, model = scorecard.read(run), load(run)
     found = {

@@ -1,6 +1,7 @@
 """Whether drawn pictures help, on known answers: real pictures must, noise must not."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from mezzotint import benefit, cas
-from mezzotint.benefit import BOTH, CLASSIC, DRAWN, OWN, PLAIN, Asked
+from mezzotint.benefit import BOTH, CLASSIC, DRAWN, OWN, PLAIN, Asked, Benefit, Comparison
 from mezzotint.data.dataset import Dataset
 from mezzotint.enlarge import Sure
 from mezzotint.errors import UserError
@@ -109,6 +110,22 @@ def test_a_verdict_needs_a_small_p() -> None:
         "no difference seen",
         "no difference seen",
     ]
+
+
+def no_number(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON")
+
+
+def test_a_single_training_is_json_and_intervals_are_told_by_class() -> None:
+    value, single = Score(0.1, -math.inf, math.inf, 10, "t"), Score(0.5, 0.25, 0.75, 10, "t")
+    gained = Comparison(2, "a", "b", Difference(value, math.nan, ""), {"x": Difference(single, 0.01, "")})
+    found = Benefit({"data": "d", "seeds": 1}, {2: {"a": value}}, (gained,), ("a note",))
+    told = json.loads(found.to_json(), parse_constant=no_number)
+    accuracy = told["comparisons"][0]["accuracy"]
+    assert (accuracy["value"], accuracy["low"], accuracy["high"], accuracy["p"]) == (0.1, None, None, None)
+    assert told["accuracy"]["2"]["a"]["low"] is None
+    assert benefit.by_class(found)[1] == [("x", "+50.00 % (+25.00 to +75.00) helped")]
+    assert "+25.00 to +75.00" in benefit.report(found)
 
 
 @pytest.mark.parametrize("odd", [{"shots": ()}, {"shots": (0,)}, {"seeds": 0}, {"retrain": 0}])

@@ -23,6 +23,13 @@ def test_equal_pictures_are_in_one_fold_and_folds_are_of_one_size():
         doubt.folds_of(np.array(["a", "b", "c"] * 9), 2, 0)
 
 
+def test_what_does_not_recognise_is_refused_before_any_training(digits: Dataset, make_recipe: Any, tmp_path: Path):
+    content = np.arange(len(digits.images)).astype(str)
+    with pytest.raises(UserError, match="does not recognise"):
+        doubt.held_out(tmp_path / "out", make_recipe("vae-dense", steps=1), digits, content, 2, 0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_was_begun_otherwise_is_not_gone_on_with(digits: Dataset, make_recipe: Any, tmp_path: Path):
     rows = {name: rows[:10] for name, rows in digits.splits.items()}
     few, content = replace(digits, splits=rows), np.arange(len(digits.images)).astype(str)

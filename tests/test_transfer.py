@@ -108,7 +108,28 @@ def test_lost_weights_are_told(earlier, make_recipe, digits, train_in, tmp_path:
 def test_a_network_of_a_kind_that_the_method_does_not_know_is_refused(earlier, make_recipe):
     detector = replace(make_recipe("cnn"), name="detector", method=DetectorConfig())
     with pytest.raises(UserError, match="no network in common"):
-        transfer.with_networks_of(detector, earlier)
+        transfer.with_networks_of(detector, replace(earlier, recipe=make_recipe("cnn-classic")))
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet", "vicreg"])
+def test_a_detector_stands_on_a_recogniser(make_recipe, digits, tmp_path: Path, name):
+    recipe = make_recipe(name, "method.network.width=8")
+    snapshot.save(tmp_path / "snapshot", recipe.method.build(digits.spec), recipe, {}, "")
+    earlier = snapshot.load(tmp_path / "snapshot", catalog.kinds())
+    detector = replace(make_recipe("cnn"), name="detector", method=DetectorConfig())
+    taken = transfer.with_networks_of(detector, earlier)
+    assert taken.method.network.backbone == recipe.method.network.settled(digits.spec)
+    spec = DataSpec(1, 48, 40, things=("cat", "dog"))  # of another size than the recogniser's pictures
+    found = transfer.weights_for(taken, spec, earlier)
+    network = earlier.method.network.state_dict()
+    expected = {f"network.backbone.{k}": weights for k, weights in network.items() if not k.startswith("head")}
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[k], expected[k]) for k in expected)
+    method = taken.method.build(spec)
+    missing = set(method.load_state_dict(found, strict=False).missing_keys)
+    assert not any("backbone" in k for k in missing)
+    with pytest.raises(UserError, match="--channels"):
+        transfer.weights_for(taken, replace(spec, channels=3), earlier)
 
 
 def test_a_detector_of_other_things_gets_new_maps_of_centers(make_recipe, tmp_path: Path):

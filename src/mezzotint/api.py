@@ -23,6 +23,7 @@ from mezzotint.data.pictures import enlarged
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
+from mezzotint.methods.classifier import ClassifierConfig
 from mezzotint.metrics import calibration
 from mezzotint.model import extractor, load
 from mezzotint.recipe import Budget, Recipe, with_setting
@@ -30,6 +31,7 @@ from mezzotint.scorecard import ScoreCard
 from mezzotint.training import run as runs
 from mezzotint.training.loop import Report, Training, stepper_for
 from mezzotint.training.memory import peak_mb
+from mezzotint.training.probe import default_device
 from mezzotint.training.run import Run
 from mezzotint.types import Classifies, Dreams, Forecasts, Generates
 
@@ -143,6 +145,7 @@ def prepare(name: str, source: str | Path, asked: Asked, progress: Any = None) -
         recipe = transfer.with_networks_of(recipe, earlier)
     for setting in asked.settings:
         recipe = with_setting(recipe, setting, catalog.kinds())
+    refuse_corrected_twice(recipe)
     _try_out(recipe, dataset, changed=bool(asked.settings))
     start = transfer.weights_for(recipe, dataset.spec, earlier) if earlier else {}
     run = runs.begin(asked.out, recipe, dataset.spec, dataset.digest, why, start)
@@ -153,6 +156,26 @@ def refuse_odd_seed(seed: int, bits: int = 32) -> None:
     """Raise UserError for a seed out of range; measuring multiplies seeds by counts, so that its own are smaller."""
     if not 0 <= seed < 2**bits:
         raise UserError(f"a seed is a whole number from 0 to 2^{bits} - 1, not {seed}")
+
+
+def refuse_corrected_twice(recipe: Recipe) -> None:
+    """Raise UserError where settings together make rare classes count for more than frequent ones.
+
+    Each of the three takes its part of the logarithm of how frequent a class is; all of it is 1.
+    """
+    if not isinstance(recipe.method, ClassifierConfig):
+        return
+    parts = {
+        "data.balance": recipe.data.balance,
+        "method.class_weight": recipe.method.class_weight,
+        "method.logit_adjustment": recipe.method.logit_adjustment,
+    }
+    given = [name for name, part in parts.items() if part > 0]
+    if len(given) > 1 and sum(parts.values()) > 1:
+        raise UserError(
+            f"{' and '.join(given)} correct uneven classes more than once, to {sum(parts.values()):g} in all: "
+            "let them add up to 1 at most, or set all but one to 0"
+        )
 
 
 def _try_out(recipe: Recipe, dataset: Dataset, changed: bool) -> None:
@@ -218,6 +241,7 @@ def finish(run: Run, training: Training) -> ScoreCard:
     facts = {**facts_of(training), **found}
     snapshot.save(run.snapshot, method, recipe, facts, page.model_card(recipe, None, {}), known)
     stored = snapshot.load(run.snapshot, catalog.kinds())
+    stored.method.to(drawing.device_of(method))  # a GPU that trained judges too: a CPU would take many times as long
     card, count = scores_of(run), training.pictures_to_draw()
     if card is None or card.protocol["weights"] != stored.digest:
         # Else these very weights were measured before, perhaps with more care than this.
@@ -322,6 +346,7 @@ def remeasure(
     refuse_odd_seed(seed)
     run, model = runs.find(Path(folder)), load(folder)
     recipe = run.recipe(catalog.kinds())
+    model.method.to(_device_of(recipe))
     if source is not None:
         recipe = replace(recipe, data=replace(recipe.data, source=source))
     ruler = extractor(features, model.spec) if features else None
@@ -336,6 +361,12 @@ def remeasure(
     write_card(run, card)
     page.write(run, card, dataset, _sheets(model.method, dataset, card))
     return card
+
+
+def _device_of(recipe: Recipe) -> str:
+    """Where the run was trained, or what there is in its place."""
+    asked = recipe.execution.device
+    return asked if asked and (torch.cuda.is_available() or not asked.startswith("cuda")) else default_device()
 
 
 def judge_pictures(

@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,8 +49,13 @@ class Asked:
         """Raise UserError for numbers that ask nothing."""
         if not self.shots or min(self.shots) < 1 or self.seeds < 1 or (self.retrain is not None and self.retrain < 1):
             raise UserError("--shots, --seeds and --retrain take numbers of at least 1")
-        if not 0 <= self.certainty < 1:
-            raise UserError(f"--certainty is a probability from 0 to below 1, not {self.certainty:g}")
+        refuse_odd_certainty(self.certainty)
+
+
+def refuse_odd_certainty(certainty: float) -> None:
+    """Raise UserError for a probability that none, or every one, reaches."""
+    if not 0 <= certainty < 1:
+        raise UserError(f"--certainty is a probability from 0 to below 1, not {certainty:g}")
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,16 @@ class Benefit:
         ]
         accuracies = {str(k): {way: vars(s) for way, s in row.items()} for k, row in self.accuracies.items()}
         whole = {"protocol": self.protocol, "accuracy": accuracies, "comparisons": compared, "notes": self.notes}
-        return json.dumps(whole, indent=1)
+        return json.dumps(_finite(whole), indent=1, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that are infinite or none, which JSON does not have (of a single training)."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def judge(dataset: Dataset, sure: Sure, generator: Recipe, asked: Asked, facts: dict[str, Any], say: Say) -> Benefit:
@@ -252,11 +267,15 @@ def _spoken(found: Difference) -> tuple[str, str]:
 
 
 def by_class(found: Benefit) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The head and a row for each class: the recall gained in each comparison, with what can be said of it."""
+    """The head and a row for each class: the recall gained in each comparison, its interval, what can be said of it."""
     head = ("class", *(f"{c.shots} a class: {c.with_it} against {c.without}" for c in found.comparisons))
     names = list(found.comparisons[0].classes)
-    rows = [(name, *(f"{_spoken(c.classes[name])[0]} {c.verdict(name)}" for c in found.comparisons)) for name in names]
-    return head, rows
+
+    def told(compared: Comparison, name: str) -> str:
+        gained, between = _spoken(compared.classes[name])
+        return f"{gained} ({between}) {compared.verdict(name)}"
+
+    return head, [(name, *(told(c, name) for c in found.comparisons)) for name in names]
 
 
 def report(found: Benefit) -> str:

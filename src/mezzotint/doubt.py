@@ -67,6 +67,7 @@ def judge(
     made = replace(made, budget=each, seed=seed, milestones=0, patience=0)
     for setting in settings:
         made = with_setting(made, setting, catalog.kinds())
+    api.refuse_corrected_twice(made)
     rows, probabilities = held_out(out, made, dataset, origins.content, folds, seed, show)
     given = torch.from_numpy(dataset.labels[rows])
     found = doubts(probabilities, given)
@@ -89,6 +90,8 @@ def held_out(
 
     `content` tells for each row of the data set which pictures are equal.
     """
+    if not isinstance(recipe.method.build(dataset.spec), Classifies):
+        raise UserError(f"{recipe.name} does not recognise: name a recipe like cnn")
     everything = np.sort(np.concatenate(list(dataset.splits.values())))
     fold = folds_of(content[everything], folds, seed)
     parts: list[tuple[np.ndarray, Tensor]] = []
@@ -100,8 +103,7 @@ def held_out(
         folder = out / f"fold-{i}"
         train_to_end(folder, recipe, part, show, anew="name another folder with --out")
         method = snapshot.load(folder, catalog.kinds()).method
-        if not isinstance(method, Classifies):
-            raise UserError(f"{recipe.name} does not recognise: name a recipe like cnn")
+        assert isinstance(method, Classifies)
         parts.append((judged, measure.answers(method, part, "test")[0].softmax(1)))
     rows = np.concatenate([judged for judged, _ in parts])
     order = np.argsort(rows)

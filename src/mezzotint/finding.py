@@ -1,6 +1,7 @@
 """What a detector finds in picture files: in their own pixels, drawn, and as COCO lists it."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,19 +73,28 @@ class Ids:
 
     @classmethod
     def read(cls, path: Path, paths: Sequence[Path], things: Sequence[str]) -> "Ids":
-        """From an annotation file; raises UserError where it is none, or lacks one of the pictures or things."""
+        """From an annotation file; raises UserError where it is none, or lacks one of the pictures or things.
+
+        So it does where several of its pictures have the name of one of these.
+        """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            files = {Path(str(image["file_name"])).name: int(image["id"]) for image in content["images"]}
+            named = [(Path(str(image["file_name"])).name, int(image["id"])) for image in content["images"]]
             categories = {str(c["name"]): int(c["id"]) for c in content["categories"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is not a whole COCO file ({type(error).__name__}: {error})") from None
         missing = [name for name in things if name not in categories]
         if missing:
             raise UserError(f"{path} has no category {missing[0]!r}, which the model finds")
+        counts, files = Counter(name for name, _ in named), dict(named)
         for picture in paths:
             if picture.name not in files:
                 raise UserError(f"the file of --ids does not name {picture.name}")
+            if counts[picture.name] > 1:
+                raise UserError(
+                    f"the file of --ids names {counts[picture.name]} pictures {picture.name}, in several folders: "
+                    "give it for one folder at a time"
+                )
         return cls(files, categories)
 
     @classmethod

@@ -85,6 +85,7 @@ class MethodFeatures:
                 f"the features of {self.name} are for pictures of {_spoken(self.method.spec.shape)}, "
                 f"not {_spoken(tuple(images.shape[1:]))}: train a recogniser on these pictures"
             )
+        self.method.to(images.device)
         return self.method
 
 

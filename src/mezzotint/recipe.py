@@ -57,7 +57,7 @@ class Optimizer:
     decay_vectors: bool = True
     """Whether biases, norms and other vectors decay too; of SGD, Adam, AdamW and Muon."""
     vector_lr: float = 1e-3
-    """Muon only: learning rate of the AdamW that takes biases, norms and the head."""
+    """Muon only: learning rate of the AdamW that takes biases, norms and weights with a side below 16."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Shape of the decay to `final` after the warm-up."""
     warmup: float = 0.0

@@ -65,6 +65,9 @@ def test_from_annotations_to_found_boxes(say: Say, home: Path, folder: Path) -> 
     lines = [json.loads(line) for line in say(*words, "--json").stdout.splitlines()]
     assert [line["picture"] for line in lines] == [str(p) for p in paths]
     assert lines[0]["found"][0]["thing"] == "square"
+    piped = say(*words, "--json", "--out", "piped")
+    assert [json.loads(line) for line in piped.stdout.splitlines()] == lines
+    assert "2 pictures and predictions.json in piped" in piped.stderr
     assert "is not empty" in say(*words, "--out", "found", code=2).stderr
     (home / "pile").mkdir()
     for path in paths:

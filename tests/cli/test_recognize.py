@@ -69,7 +69,7 @@ def test_what_is_not_certain_is_not_said(say, models: Path, pile: Path) -> None:
     unknown = [line["probability"] for line in told if not line["class"]]
     assert known
     assert max(unknown, default=0) < min(known)
-    assert "don't know" in say("classify", models / "cnn", pile, "--strange", 0).stdout
+    assert "don't know" in say("classify", models / "cnn", pile, "--strange", 1e-9).stdout
     told = say("classify", models / "cnn", pile, "--precision", 0.99999, code=2).stderr
     assert "no threshold promises" in told
     assert "between 0 and 1" in say("classify", models / "cnn", pile, "--precision", 99, code=2).stderr
@@ -114,6 +114,13 @@ def test_explain_draws_pictures_above_what_is_looked_at(say, models: Path, pile:
     assert done.stdout.count(" 3 ") == 13
     assert "did you mean" in say("explain", models / "cnn", pile, "--of", "33", code=2).stderr
     assert "cannot" in say("explain", models / "vae", pile, code=2).stderr
+
+
+def test_explain_says_that_it_takes_no_more_than_a_sheet(say, models: Path, pile: Path, home: Path) -> None:
+    first = sorted(pile.glob("*-*.png"))[0]
+    done = say("explain", models / "cnn", *[first] * 66, "--out", "why.png")
+    assert "only the first 64 of 66 pictures" in done.stderr
+    assert "64 pictures in why.png" in done.stdout
 
 
 def test_a_run_begins_with_another(say, models: Path, home: Path) -> None:

@@ -110,6 +110,18 @@ def test_corners_in_the_place_of_widths_are_told_from_them(place, read):
     assert "corners rather than x, y, width and height" in data.remarks[0]
 
 
+def test_corners_are_told_by_the_pictures_themselves_where_the_file_has_no_sizes(place, read):
+    corners = [[25, 20, 39, 38], [30, 2, 36, 20], [1, 1, 5, 5]]
+    content = coco([(i, 90, box) for i, box in enumerate(corners)])
+    for image in content["images"]:
+        del image["width"], image["height"]
+    write_coco(place, content)
+    data = read(place)
+    assert [rows[0][1:5] for rows in boxes_of(data)[:3]] == corners
+    (place / "images" / "0.jpg").write_bytes(b"no picture")
+    assert [rows[0][1:5] for rows in boxes_of(read(place))[:2]] == corners[1:]
+
+
 def test_a_few_boxes_over_the_edge_are_no_corners(place, read):
     write_coco(place, coco([(0, 90, [30, 30, 35, 35]), *[(1, 3, [i, 2, 6, 6]) for i in range(9)]]))
     data = read(place)

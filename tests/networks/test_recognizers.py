@@ -52,12 +52,13 @@ def test_parameters_are_as_many_as_published(config, spec, published, count):
     ("config", "maps"),
     [
         (ResnetConfig(), (1, 512, 7, 7)),
+        (ResnetConfig(blocks=(3, 4, 6, 3)), (1, 512, 7, 7)),
         (ResnetConfig(blocks=(3, 4, 6, 3), block="bottleneck"), (1, 2048, 7, 7)),
         (DensenetConfig(), (1, 1024, 7, 7)),
         (ConvnextConfig(), (1, 768, 7, 7)),
         (VitConfig(width=384, depth=12, heads=6), (1, 384, 14, 14)),
     ],
-    ids=["resnet-18", "resnet-50", "densenet-121", "convnext-t", "vit-s"],
+    ids=["resnet-18", "resnet-34", "resnet-50", "densenet-121", "convnext-t", "vit-s"],
 )
 def test_the_last_maps_are_as_published(config, maps):
     with torch.device("meta"):

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from mezzotint import catalog, codec
+from mezzotint import api, catalog, codec
 from mezzotint.errors import UserError
 from mezzotint.methods.classifier import ClassifierConfig
 from mezzotint.networks.residual import ResidualConfig
@@ -101,6 +101,37 @@ def test_a_cpu_gets_a_wider_cnn_for_a_longer_time(machine):
     assert network(choose.recognize(spec(), 10)[0]) == network(recognize.cnn(spec(), 10))
 
 
+def test_what_a_cpu_gets_for_fashion_mnist_stays_as_it_was_measured(machine):
+    machine(False)
+    chosen = [choose.recognize(spec(), minutes)[0] for minutes in (1, 3, 10)]
+    assert [network(recipe).width for recipe in chosen] == [24, 32, 48]
+    assert [recipe.data.augment.erasing for recipe in chosen] == [0, 0, 0.25]
+
+
+@pytest.mark.parametrize(("minutes", "seen"), [(10, "only 40% of the pictures"), (30, "each picture about once")])
+def test_a_cpu_gets_a_narrower_cnn_for_many_large_pictures(machine, minutes, seen):
+    machine(False)
+    many = spec(1_000_000, 224, 3)
+    recipe, why = choose.recognize(many, minutes)
+    assert network(recipe).width == 16
+    assert work(network(recipe), many) < work(ResidualConfig(width=48), many) / 4
+    assert recipe.data.augment.erasing == 0
+    assert "narrow" in why[1]
+    assert seen in why[1]
+    fewer = spec(30_000, 224, 3)
+    assert 16 < network(choose.recognize(fewer, 10)[0]).width < 48
+    assert network(choose.recognize(spec(2_000, 224, 3), 30)[0]).width == 48
+
+
+def test_how_often_pictures_are_seen_is_the_budget_by_the_work(machine):
+    machine(False)
+    recipe, why = choose.recognize(spec(6_000), 1)
+    seen = 0.9 * 60 * choose.FOLDED * LAPTOP / (6_000 * work(network(recipe), spec(6_000)))
+    assert f"each picture about {seen:.0f} times" in why[1]
+    assert seen > choose.OFTEN
+    assert recipe.data.augment.erasing > 0
+
+
 def test_a_gpu_gets_a_deep_network_and_for_very_much_a_convnext(machine):
     machine(True)
     assert isinstance(network(choose.recognize(spec(), 10)[0]), ResnetConfig)
@@ -124,6 +155,8 @@ def test_uneven_classes_have_their_logits_adjusted(machine):
     recipe, why = choose.recognize(uneven, 10)
     assert isinstance(recipe.method, ClassifierConfig)
     assert recipe.method.logit_adjustment == 1
+    assert recipe.method.class_weight == recipe.data.balance == 0
+    api.refuse_corrected_twice(recipe)
     assert any("11 times" in sentence for sentence in why)
     assert choose.recognize(spec(), 10)[0].method.logit_adjustment == 0  # pyright: ignore[reportAttributeAccessIssue]
 

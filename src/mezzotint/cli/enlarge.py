@@ -27,7 +27,7 @@ def augment(
     per_class: int = 100,
     out: Path = Path("augmented"),
     recogniser: Path | None = None,
-    certainty: float = 0.8,
+    certainty: float | None = None,
     seed: int = 0,
     judge: Annotated[bool, Parameter(negative="")] = False,
     data: str | None = None,
@@ -53,7 +53,7 @@ def augment(
     recogniser:
         A run of a recogniser; only pictures are kept of whose class it is sure.
     certainty:
-        How sure it has to be: the least probability of the class asked for.
+        How sure it has to be: the least probability of the class asked for (default 0.8).
     seed:
         The first picture's seed.
     judge:
@@ -72,6 +72,10 @@ def augment(
         raise UserError(f"--out takes a new folder, and {out} is not empty: name another one")
     if not judge and (data, shots, seeds, retrain) != (None, (10, 50, 200), 5, None):
         raise UserError("--data, --shots, --seeds and --retrain tell how to judge: give --judge with them")
+    if certainty is not None and recogniser is None and retrain is None:
+        raise UserError("--certainty is a recogniser's: give --recogniser with it, or --judge and --retrain")
+    certainty = 0.8 if certainty is None else certainty
+    benefit.refuse_odd_certainty(certainty)
     api.refuse_odd_seed(seed)
     model, sieve = load(run), None if recogniser is None else load(recogniser)
     asked = None

@@ -51,6 +51,8 @@ def detect(
     from mezzotint.files import write_whole
     from mezzotint.model import load
 
+    if not 0 <= sure <= 1:
+        raise UserError(f"--sure is a certainty from 0 to 1, not {sure:g}")
     paths = all_files(pictures)
     if len({path.name for path in paths}) < len(paths):
         raise UserError("two of the pictures have the same name: find things in one folder of pictures at a time")
@@ -73,7 +75,7 @@ def detect(
     if out is not None:
         write_whole(out / "predictions.json", json.dumps(finding.predictions(found, things, named)))
         write_whole(out / "pictures.json", json.dumps(finding.head(found, named)))
-        print(f"{len(found)} pictures and predictions.json in {out}")
+        print(f"{len(found)} pictures and predictions.json in {out}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _read(paths: list[Path]) -> "Iterator[tuple[Path, Pixels]]":

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 200
 """Pictures that are read and classified at a time, so that a folder of any size fits in memory."""
+EXPLAINED = 64
+"""Pictures on a sheet of what a model looks at."""
 UNKNOWN = "unknown"
 """Folder, and word in tables, for pictures of which the model does not know."""
 
@@ -55,6 +57,8 @@ def classify(
     """
     from mezzotint.model import load
 
+    if strange is not None and not 0 < strange <= 1:
+        raise UserError(f"--strange is a share of the validation pictures above 0, 1 at most, not {strange:g}")
     paths = all_files(pictures)
     _check_out(out)
     model = load(run)
@@ -175,7 +179,7 @@ def explain(
     of: str | None = None,
     out: Path = Path("explained.png"),
 ) -> None:
-    """Show which places of PICTURES speak for their class: pictures above, what the model looks at below.
+    """Show which places of PICTURES speak for their class: pictures above, what the model looks at below; 64 at most.
 
     Parameters
     ----------
@@ -204,7 +208,9 @@ def explain(
     model = load(run)
     if of is not None and of not in model.spec.classes:
         raise UserError(f"there is no class {of!r}: {nearest(of, model.spec.classes)}")
-    paths, images = _read(model, paths[:64], strict=len(paths) == 1)
+    if len(paths) > EXPLAINED:
+        print(f"note: only the first {EXPLAINED} of {len(paths)} pictures are explained", file=sys.stderr)
+    paths, images = _read(model, paths[:EXPLAINED], strict=len(paths) == 1)
     if not paths:
         raise UserError("none of these pictures can be read")
     probabilities = model.classify(images)

@@ -7,13 +7,16 @@ reading: it is put right or left out, and told in one sentence a kind.
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+from PIL import Image
 
 from mezzotint.data.boxes import Oddities, Rows
 from mezzotint.data.folders import SPLIT_FOLDERS, Notes
@@ -22,6 +25,8 @@ from mezzotint.errors import UserError
 BY_CORNERS = 0.2
 """Share of boxes that would leave their pictures as x, y, width, height, from which on a COCO file is taken to hold
 corners instead, if as corners none leaves its picture."""
+HEADERS = 200
+"""Pictures of a COCO file without sizes whose own headers are read for that."""
 LOOKED_AT = 20
 """Text files beside pictures that are looked into, to see whether they are YOLO's."""
 NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
@@ -124,7 +129,7 @@ def _read_coco(root: Path, files: Sequence[str], pictures: Sequence[str]) -> Mar
     marked = Marked(tuple(names), {})
     known = _by_ending(pictures)
     for file, content in sets:
-        _read_coco_set(file, content, names, known, marked)
+        _read_coco_set(root, file, content, names, known, marked)
     return marked
 
 
@@ -154,7 +159,12 @@ def _by_ending(pictures: Sequence[str]) -> dict[str, str]:
 
 
 def _read_coco_set(
-    file: str, content: Mapping[str, Any], names: Mapping[str, int], known: Mapping[str, str], marked: Marked
+    root: Path,
+    file: str,
+    content: Mapping[str, Any],
+    names: Mapping[str, int],
+    known: Mapping[str, str],
+    marked: Marked,
 ) -> None:
     ids = {category["id"]: names[str(category["name"])] for category in content["categories"]}
     paths: dict[Any, str] = {}
@@ -172,10 +182,11 @@ def _read_coco_set(
             marked.sizes[path] = int(width), int(height)
         if _split_of(file):
             marked.splits[path] = _split_of(file)
-    _add_coco_boxes(file, content["annotations"], ids, paths, marked)
+    _add_coco_boxes(root, file, content["annotations"], ids, paths, marked)
 
 
 def _add_coco_boxes(
+    root: Path,
     file: str,
     annotations: Sequence[Mapping[str, Any]],
     ids: Mapping[Any, int],
@@ -194,7 +205,8 @@ def _add_coco_boxes(
         else:
             crowd = float(bool(annotation.get("iscrowd", 0)))
             read.append((path, [ids[annotation["category_id"]], *_numbers(box), crowd]))
-    corners = _are_corners([(marked.sizes[path], row) for path, row in read if path in marked.sizes])
+    sizes = marked.sizes | _sizes_in(root, {path: None for path, _ in read if path not in marked.sizes})
+    corners = _are_corners([(sizes[path], row) for path, row in read if path in sizes])
     if corners:
         marked.odd.add(f"boxes are corners rather than x, y, width and height in {file}", read[0][0], len(read))
     found: dict[str, list[list[float]]] = {}
@@ -205,6 +217,21 @@ def _add_coco_boxes(
         found.setdefault(path, []).append([kind, x, y, a if corners else x + a, b if corners else y + b, crowd])
     for path, rows in found.items():
         marked.boxes[path] = _rows(rows)
+
+
+def _sizes_in(root: Path, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Width and height, as it is shown, of the first `HEADERS` pictures, by what their files begin with."""
+    found: dict[str, tuple[int, int]] = {}
+    for path in islice(paths, HEADERS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(root / path) as image:
+                    sideways = image.getexif().get(0x0112, 1) in range(5, 9)
+                    found[path] = (image.height, image.width) if sideways else (image.width, image.height)
+        except Exception:  # damaged files make Pillow's readers raise nearly anything; they are told of when decoded
+            continue
+    return found
 
 
 def _are_corners(boxes: Sequence[tuple[tuple[int, int], Sequence[float]]]) -> bool:

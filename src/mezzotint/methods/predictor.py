@@ -1,5 +1,6 @@
 """Prediction of each pixel from those before it (Theis & Bethge 2015, van den Oord et al. 2016): what a coder needs."""
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -67,7 +68,8 @@ class Predictor(Method):
     def elbo(self, images: Images, labels: Labels | None, seed: int) -> Float[Tensor, " n"]:
         """Log p(x) of each picture in nats, exactly: what the coder's own tables give."""
         pixels = levels_of(images).byte().permute(0, 2, 3, 1).cpu().numpy()
-        bits = lossless.bits(self.network, list(pixels))
+        network = self.network if images.device.type == "cpu" else copy.deepcopy(self.network).cpu()  # coders are there
+        bits = lossless.bits(network, list(pixels))
         return torch.from_numpy(-bits * math.log(2)).to(images.device, torch.float32)
 
     def _drawn(self, batch: Batch, levels: Tensor) -> Places:

@@ -1,7 +1,7 @@
-"""Maps of centers and of sides on top of the house's recognizer, for a detector.
+"""Maps of centers and of sides on top of a recognizer, for a detector.
 
 ```text
-picture ── stage 1 ── stage 2 ── stage 3 ── stage 4      (residual; each on half the side of the one before)
+picture ── stage 1 ── stage 2 ── stage 3 ── stage 4      (each on half the side of the one before)
              │ 1×1      │ 1×1      │ 1×1      │ 1×1
              + ── up ── + ── up ── + ── up ── ┘          (Lin et al. 2017)
              │ 3×3
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mezzotint.networks.residual import ResidualConfig
+from mezzotint.networks.resnet import ResnetConfig
 from mezzotint.types import DataSpec, Images
 
 PRIOR = 0.1
@@ -31,8 +32,9 @@ FARTHEST = 6.0
 class CenterConfig:
     """Twice the width is four times the work."""
 
-    backbone: ResidualConfig = ResidualConfig(blocks=(1, 1, 1, 1), fold=4)
-    """`fold` is the side of a cell in pixels: things whose centers share one are told apart by class alone."""
+    backbone: ResidualConfig | ResnetConfig = ResidualConfig(blocks=(1, 1, 1, 1), fold=4)
+    """`fold`, or `reduction`, is the side of a cell in pixels: things whose centers share one are told apart by class
+    alone."""
     neck: int = 48
     """Channels of what the maps are made from."""
 
@@ -47,10 +49,9 @@ class Center(nn.Module):
     def __init__(self, config: CenterConfig, spec: DataSpec) -> None:
         super().__init__()
         self.backbone = config.backbone.build(replace(spec, classes=()))
-        self.stride = self.backbone.fold
+        self.stride = config.backbone.cell(spec)
         """Side of a cell in pixels."""
-        widths = [config.backbone.width * 2**stage for stage in range(len(config.backbone.blocks))]
-        self.laterals = nn.ModuleList([nn.Conv2d(width, config.neck, 1) for width in widths])
+        self.laterals = nn.ModuleList([nn.Conv2d(width, config.neck, 1) for width in config.backbone.stage_widths])
         self.smooth = nn.Sequential(
             nn.Conv2d(config.neck, config.neck, 3, padding=1, bias=False), nn.BatchNorm2d(config.neck), nn.ReLU()
         )
@@ -60,7 +61,7 @@ class Center(nn.Module):
 
     def features(self, images: Images) -> Float[Tensor, "n d y x"]:
         """What the maps are made from, on a side of 1/stride."""
-        stages = self.backbone.stages(images)
+        stages = self.backbone.stage_maps(images)
         y = self.laterals[-1](stages[-1])
         for lateral, stage in zip(list(self.laterals)[-2::-1], stages[-2::-1], strict=True):
             y = lateral(stage) + F.interpolate(y, size=stage.shape[2:], mode="nearest")

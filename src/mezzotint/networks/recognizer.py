@@ -36,6 +36,14 @@ class Recognizer(nn.Module):
         """The features place by place."""
         return self.last(self.stages(self.stem(images)))
 
+    def stage_maps(self, images: Images) -> list[Tensor]:
+        """The maps at the end of each stage, n c h w, from the largest to the smallest; the last are `maps`."""
+        y, found = self.stem(images), list[Tensor]()
+        for stage in self.stages:
+            y = stage(y)
+            found.append(y)
+        return [*found[:-1], self.last(y)]
+
     def pooled(self, maps: Float[Tensor, "n features rows columns"]) -> Float[Tensor, "n features"]:
         """The features of a picture from those of its places: their mean."""
         return maps.mean((2, 3))

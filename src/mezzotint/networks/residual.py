@@ -4,7 +4,7 @@ A convolution beside a shortcut (He et al. 2016) is one convolution whose filter
 no shortcut to walk here: the filters begin as the identity (Zagoruyko & Komodakis 2018, "DiracNets").
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,20 @@ class ResidualConfig:
         """The network for pictures and classes of `spec`; without classes it has features and no logits."""
         return Residual(self, spec)
 
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        """Channels of each of the `stage_maps`."""
+        return tuple(self.width * 2**stage for stage in range(len(self.blocks)))
+
+    def cell(self, spec: DataSpec) -> int:
+        """Side in pixels of a place in the first stage."""
+        side = max(spec.height, spec.width)
+        return self.fold or (1 if side < 16 else 2 if side <= 32 else 4 if side <= 64 else 8)
+
+    def settled(self, spec: DataSpec) -> "ResidualConfig":
+        """The same for pictures of any size as for those of `spec`."""
+        return replace(self, fold=self.cell(spec))
+
 
 class _Block(nn.Sequential):
     """3×3 convolution, batch norm, ReLU; the norm comes after a pool, where there is a quarter of the work.
@@ -56,8 +70,7 @@ class Residual(nn.Module):
 
     def __init__(self, config: ResidualConfig, spec: DataSpec) -> None:
         super().__init__()
-        side = max(spec.height, spec.width)
-        self.fold = config.fold or (1 if side < 16 else 2 if side <= 32 else 4 if side <= 64 else 8)
+        self.fold = config.cell(spec)
         w, extent = config.width, -(-min(spec.height, spec.width) // self.fold)
         layers: list[nn.Module] = [_Block(spec.channels * self.fold**2, w, identity=False)]
         for stage, blocks in enumerate(config.blocks):
@@ -84,7 +97,7 @@ class Residual(nn.Module):
         """Mean and maximum over the last stage, n × features."""
         return self.pooled(self.maps(images))
 
-    def stages(self, images: Images) -> list[Tensor]:
+    def stage_maps(self, images: Images) -> list[Tensor]:
         """The maps at the end of each stage, n c h w: the first on a side of 1/fold, each later one on half of that."""
         y, found = self._folded(images), list[Tensor]()
         for block in self.body:

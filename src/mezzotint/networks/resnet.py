@@ -1,7 +1,7 @@
 """Residual networks: basic and bottleneck (He et al. 2015), pre-activated (He et al. 2016), wide (Zagoruyko 2016)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -54,6 +54,19 @@ class ResnetConfig:
         network = Recognizer(spec, _stem(self, spec), stages, last, inputs, self.dropout)
         he_weights(network)
         return network
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        """Channels of each of the `stage_maps`."""
+        return tuple(self.width * 2**stage * _EXPANSION[self.block] for stage in range(len(self.blocks)))
+
+    def cell(self, spec: DataSpec) -> int:
+        """Side in pixels of a place in the first stage."""
+        return reduction(spec, self.reduction)
+
+    def settled(self, spec: DataSpec) -> "ResnetConfig":
+        """The same for pictures of any size as for those of `spec`."""
+        return replace(self, reduction=self.cell(spec))
 
 
 _EXPANSION = {"basic": 1, "bottleneck": 4}

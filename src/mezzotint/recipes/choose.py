@@ -8,7 +8,7 @@ from mezzotint.methods.classifier import ClassifierConfig
 from mezzotint.networks.residual import ResidualConfig
 from mezzotint.recipe import Recipe
 from mezzotint.recipes import recognize as recipes
-from mezzotint.recipes.work import ACCELERATOR, LAPTOP, affordable, passes
+from mezzotint.recipes.work import ACCELERATOR, LAPTOP, affordable, passes, passes_of, work
 from mezzotint.training.probe import available_threads
 from mezzotint.types import DataSpec
 
@@ -22,6 +22,10 @@ LONG = 20.0
 """Minutes from where on a `cnn` may be wider than its recipe."""
 FOLDED = 1.7
 """How much more of a `cnn`'s work a CPU does in a second than of other networks'."""
+NARROW, EXCESS = (16, 24, 32, 48), 3.0
+"""Widths of a `cnn`, and how many times what is affordable it may be, before a narrower one is taken."""
+OFTEN = 8.0
+"""Times that a `cnn` sees each picture, from where on parts of pictures are erased."""
 
 
 def machine() -> tuple[float, str]:
@@ -42,7 +46,7 @@ def recognize(spec: DataSpec, minutes: float, images: int | None = None, started
     if torch.cuda.is_available():
         recipe, reason = _on_gpu(spec, minutes, pace, most)
     else:
-        recipe, reason = _on_cpu(spec, minutes, FOLDED * most)
+        recipe, reason = _on_cpu(spec, minutes, FOLDED * pace)
     recipe, reasons = _changed(recipe, spec)
     if started:
         reason = f"{recipe.name}, but with the network of the run that it begins from"
@@ -67,24 +71,37 @@ def _on_gpu(spec: DataSpec, minutes: float, pace: float, most: float) -> tuple[R
     )
 
 
-def _on_cpu(spec: DataSpec, minutes: float, most: float) -> tuple[Recipe, str]:
+def _on_cpu(spec: DataSpec, minutes: float, pace: float) -> tuple[Recipe, str]:
     recipe = recipes.cnn(spec, minutes)
-    changes = recipes.changes_for(spec, minutes)
-    reach = max(recipe.data.augment.shift, changes.shift)
-    recipe = replace(recipe, data=replace(recipe.data, augment=replace(changes, shift=reach)))
     assert isinstance(recipe.method, ClassifierConfig)
-    method = recipe.method
+    assert isinstance(recipe.method.network, ResidualConfig)
+    network, why = _width(recipe.method.network, spec, minutes, affordable(spec, minutes, pace))
+    seen = passes_of(work(network, spec), spec, minutes, pace)
+    changes = recipes.changes_for(spec, seen >= OFTEN)
+    reach = max(recipe.data.augment.shift, changes.shift)
+    method = replace(recipe.method, network=network)
     if recipes.few_pictures(spec):
         method = replace(method, mixing=recipes.FEW)
-    reason = "cnn: what a CPU trains fastest"
+    recipe = replace(recipe, method=method, data=replace(recipe.data, augment=replace(changes, shift=reach)))
+    return recipe, f"cnn, {network.width} channels wide: {why}; in that time it sees {_how_often(seen)}"
+
+
+def _width(usual: ResidualConfig, spec: DataSpec, minutes: float, most: float) -> tuple[ResidualConfig, str]:
+    """A `cnn`'s network: the usual one, a wider one in much time, a narrower one where that is far too little."""
+    why = "what a CPU trains fastest"
     if minutes >= LONG and spec.count >= 5_000:
-        network = recipes.largest([ResidualConfig(width=width) for width in (48, 64, 96, 128)], spec, most)
-        method = replace(method, network=network)
-        reason = (
-            f"cnn, {network.width} channels wide: the widest that in that time sees each picture about "
-            f"{passes(minutes):.0f} times"
-        )
-    return replace(recipe, method=method), reason
+        usual = recipes.largest([ResidualConfig(width=width) for width in (48, 64, 96, 128)], spec, most)
+        why = "as wide as that time admits"
+    if work(usual, spec) <= EXCESS * most:
+        return usual, why
+    ladder = [ResidualConfig(width=width) for width in NARROW if width <= usual.width]
+    return recipes.largest(ladder, spec, EXCESS * most), "narrow, since the pictures are many or large"
+
+
+def _how_often(seen: float) -> str:
+    if seen < 0.95:
+        return f"only {seen:.0%} of the pictures"
+    return "each picture about once" if seen < 1.5 else f"each picture about {seen:,.0f} times"
 
 
 def _changed(recipe: Recipe, spec: DataSpec) -> tuple[Recipe, list[str]]:

@@ -99,14 +99,13 @@ def few_pictures(spec: DataSpec) -> bool:
     return spec.count < 200 * max(1, len(spec.classes))
 
 
-def changes_for(spec: DataSpec, minutes: float) -> Augment:
-    """Flips and shifts always; holes where pictures are seen often, or are few, and would be known by heart.
+def changes_for(spec: DataSpec, often: bool) -> Augment:
+    """Flips and shifts always; holes where pictures are seen `often`, or are few, and would be known by heart.
 
     A hole costs accuracy where there is only time for a few passes (Zhong et al. 2020 train for 300).
     """
-    long = passes(minutes) >= 10 or few_pictures(spec)
     reach = min(spec.height, spec.width) // 14
-    return Augment(flip=_may_be_mirrored(spec), shift=reach, erasing=0.25 if long else 0.0)
+    return Augment(flip=_may_be_mirrored(spec), shift=reach, erasing=0.25 if often or few_pictures(spec) else 0.0)
 
 
 def _residual_ladder(spec: DataSpec) -> tuple[ResnetConfig, ...]:
@@ -124,7 +123,7 @@ def _residual_ladder(spec: DataSpec) -> tuple[ResnetConfig, ...]:
 
 def resnet(spec: DataSpec, minutes: float, pace: float = LAPTOP) -> Recipe:
     """A residual network (He et al. 2015) as large as the budget admits, Muon, label smoothing, averaged weights."""
-    changes = changes_for(spec, minutes)
+    changes = changes_for(spec, passes(minutes) >= 10)
     return Recipe(
         name="resnet",
         method=ClassifierConfig(
@@ -162,7 +161,7 @@ def densenet(spec: DataSpec, minutes: float, pace: float = LAPTOP) -> Recipe:
         DensenetConfig(growth=12, blocks=(16, 16, 16)),
         DensenetConfig(),
     )
-    changes = changes_for(spec, minutes)
+    changes = changes_for(spec, passes(minutes) >= 10)
     sgd = Optimizer(
         name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4, decay_vectors=False, schedule="cosine", warmup=0.05
     )
@@ -196,7 +195,7 @@ def convnext(spec: DataSpec, minutes: float, pace: float = LAPTOP) -> Recipe:
         ConvnextConfig(drop_path=0.1),
     )
     long = passes(minutes) >= 10
-    changes = changes_for(spec, minutes)
+    changes = changes_for(spec, long)
     return Recipe(
         name="convnext",
         method=ClassifierConfig(
@@ -223,7 +222,7 @@ def vit(spec: DataSpec, minutes: float, pace: float = LAPTOP) -> Recipe:
         VitConfig(width=384, depth=12, heads=6, drop_path=0.1),
     )
     long = passes(minutes) >= 10
-    changes = changes_for(spec, minutes)
+    changes = changes_for(spec, long)
     if changes.flip and spec.channels == 3 and long:
         changes = Augment(flip=True, shift=changes.shift, trivial=True)
     return Recipe(

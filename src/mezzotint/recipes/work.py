@@ -66,3 +66,8 @@ def affordable(spec: DataSpec, minutes: float, pace: float) -> float:
     A tenth of the budget goes into starting and measuring.
     """
     return 0.9 * 60 * minutes * pace / (passes(minutes) * max(1, spec.count))
+
+
+def passes_of(network_work: float, spec: DataSpec, minutes: float, pace: float) -> float:
+    """How often a network of so many multiply-adds will see the pictures, at a `pace` of the machine."""
+    return passes(minutes) * affordable(spec, minutes, pace) / network_work
