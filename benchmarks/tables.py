@@ -181,7 +181,7 @@ def coding(rows: list[dict[str, Any]]) -> list[str]:
     lines += ["half the squared error), and upper bounds of what they would take by the model's probabilities.", ""]
     lines += [*table(columns, found), *told(changed)]
     if any(group[0][0] == "vae-dense" for group in found):
-        lines += ["", "The bits per dimension of `vae-dense` are of a Bernoulli likelihood: they compare with no others."]
+        lines += ["", "Bits per dimension of `vae-dense` are of a Bernoulli likelihood: they compare with no others."]
     return [*lines, ""]
 
 

@@ -27,9 +27,9 @@ HERE = Path(__file__).parent
 OURS = "mezzotint"
 PROTOCOL = (
     "Whole training loop with its data, Fashion-MNIST, batches of 128 (without peers the recipe's own), "
-    "rounds interleaved (a fresh process each, all cores), warm-up left out; medians over rounds. A ratio is the median "
-    "over rounds of ours by theirs in the same round. Share of peak: operations that our steps execute a second, by "
-    "those of a 128-filter 3×3 bf16 convolution; a phase counts as often as it is due, over the part that is timed."
+    "rounds interleaved (a fresh process each, all cores), warm-up left out; medians over rounds. A ratio is the "
+    "median over rounds of ours by theirs in the same round. Share of peak: operations that our steps execute a "
+    "second, by those of a 128-filter 3×3 bf16 convolution; a phase counts as often as it is due."
 )
 WARM_UP = 0.25
 """Share of a round of ours that is not counted."""
