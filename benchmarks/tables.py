@@ -21,6 +21,7 @@ def main() -> None:
         *throughput(),
         *accuracy(rows),
         *drawing(rows),
+        *failures(),
         *coding(rows),
         *modes(),
         *few(),
@@ -59,10 +60,25 @@ each run; wall-clock counts from the start of the command to its end, measuring 
 """
 
 
-def quality_rows() -> list[dict[str, Any]]:
-    """All trainings of quality-*.jsonl that did not fail."""
+def all_rows() -> list[dict[str, Any]]:
+    """All trainings of quality-*.jsonl."""
     lines = [line for path in sorted(RESULTS.glob("quality-*.jsonl")) for line in path.read_text().splitlines()]
-    return [row for row in map(json.loads, lines) if "failed" not in row]
+    return [json.loads(line) for line in lines]
+
+
+def quality_rows() -> list[dict[str, Any]]:
+    """Those that did not fail."""
+    return [row for row in all_rows() if "failed" not in row]
+
+
+def failures() -> list[str]:
+    """Those that did."""
+    lines = [
+        f"- {row['recipe']} on {row['data']}, {row['minutes']:g} minutes, seed {row['seed']}: {row['failed']}"
+        for row in all_rows()
+        if "failed" in row
+    ]
+    return ["## Failed trainings", "", *lines, ""] if lines else []
 
 
 def groups(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
@@ -149,9 +165,10 @@ def drawing(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["## Generation", "", *table(columns, found), *told(changed)]
     ends = [row for _, trained in found for row in trained if row.get("last_over_best") is not None]
     if ends:
-        worse = [f"{row['recipe']}, seed {row['seed']}" for row in ends if row["last_over_best"] > SPOILED]
+        worse = [row for row in ends if row["last_over_best"] > SPOILED]
+        named = [f"{row['recipe']} after {row['minutes']:g} minutes, seed {row['seed']}" for row in worse]
         lines += ["", f"{len(worse)} of {len(ends)} runs ended worse than {SPOILED} times their best milestone"]
-        lines[-1] += f" ({'; '.join(worse)})." if worse else "."
+        lines[-1] += f" ({'; '.join(named)})." if worse else "."
     return [*lines, ""]
 
 
