@@ -124,9 +124,10 @@ def modes() -> None:
 
 
 def few() -> None:
-    """A generator of 500 emoji, with adaptive augmentation and without."""
+    """A generator of 500 emoji and of all, with adaptive augmentation and without."""
     if (folder := cut("emoji")) is not None:
         script("few.py", str(folder), "--out", result("few-emoji"))
+        script("few.py", str(folder), "--train", "0", "--out", result("few-emoji-all"))
 
 
 PARTS: dict[str, Callable[[], None]] = {

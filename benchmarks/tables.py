@@ -280,8 +280,12 @@ def modes() -> list[str]:
 
 
 def few() -> list[str]:
-    """A generator of few pictures, with adaptive augmentation and without."""
-    result = stored("few-emoji")
+    """Generators of few pictures and of all there are, with adaptive augmentation and without."""
+    return [line for name in ("few-emoji", "few-emoji-all") for line in augmented(stored(name))]
+
+
+def augmented(result: dict[str, Any] | None) -> list[str]:
+    """One such comparison."""
     if result is None:
         return []
     lines = [f"## {result['train_pictures']} training pictures", "", f"`{result['recipe']}` on emoji, in features of"]
