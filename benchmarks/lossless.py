@@ -4,7 +4,7 @@ python benchmarks/lossless.py RUN fashion-mnist --out benchmarks/results/lossles
 
 Takes the test pictures of a data set, or all files of a folder, of which the model must not have seen any. The size of
 the archive has the model, names, index and checksums in it. The peers of which the slowest settings are asked take some
-of the pictures, as many as the file says.
+of the pictures, as many as the file says; in a folder each of them stands beside ours of the same pictures.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from mezzotint.data import dataset as data
 from mezzotint.data.pictures import grid, save_png
 from mezzotint.machine import facts
 from mezzotint.model import load
+from mezzotint.networks.causal import Causal
 from mezzotint.raster import read_raster
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -69,54 +71,106 @@ def peers(pictures: np.ndarray, singly: int, on_sheet: int) -> dict[str, dict[st
     return found
 
 
+@dataclass(frozen=True)
+class Took:
+    """How long something took."""
+
+    wall: float
+    worked: float
+    """Processor seconds of all threads."""
+
+    def rates(self, name: str, pixels: int) -> dict[str, float]:
+        return {
+            f"{name}_megapixels_per_second": pixels / 1e6 / self.wall,
+            f"{name}_megapixels_per_processor_second": pixels / 1e6 / self.worked,
+        }
+
+
+T = TypeVar("T")
+
+
+def timed(take: Callable[[], T]) -> tuple[T, Took]:
+    wall, worked = time.perf_counter(), time.process_time()
+    found = take()
+    return found, Took(time.perf_counter() - wall, time.process_time() - worked)
+
+
+def both_ways(network: Causal, folder: Path, pixels: int, place: Path) -> tuple[Any, Any, dict[str, float]]:
+    """What compressing a folder and bringing it back gave, and their rates; compressing is timed verified as well."""
+    done, plainly = timed(lambda: compress.compress([folder], network, place / "a.mez", verify=False))
+    _, verified = timed(lambda: compress.compress([folder], network, place / "verified.mez"))
+    back, again = timed(lambda: compress.decompress(place / "a.mez", place / "back"))
+    assert not back.lost, back.lost[:3]
+    rates = plainly.rates("compress", pixels) | verified.rates("compress_verified", pixels)
+    return done, back, rates | again.rates("decompress", pixels)
+
+
 def ours(run: Path, pictures: np.ndarray, place: Path) -> dict[str, Any]:
     network = load(run).method.network  # pyright: ignore[reportAttributeAccessIssue]
     for i, pixels in enumerate(pictures):
         save_png(place / "in" / f"{i:05d}.png", pixels)
     pixels = pictures.shape[0] * pictures.shape[1] * pictures.shape[2]
-    begin = np.array([time.perf_counter(), time.process_time()])
-    done = compress.compress([place / "in"], network, place / "a.mez", verify=False)
-    middle = np.array([time.perf_counter(), time.process_time()])
-    back = compress.decompress(place / "a.mez", place / "back")
-    wall, worked = zip(middle - begin, np.array([time.perf_counter(), time.process_time()]) - middle, strict=True)
-    assert len(back.saved) == len(pictures), back.lost[:3]
+    done, back, rates = both_ways(network, place / "in", pixels, place)
+    assert len(back.saved) == len(pictures)
     for path, wanted in zip(sorted(back.saved), pictures, strict=True):
         with Image.open(path) as image:
             assert np.array_equal(np.asarray(image).reshape(wanted.shape), wanted)
-    contents = archive.read(place / "a.mez")
     return {
         "bytes": done.size,
         "bits_per_pixel": 8 * done.size / pixels,
         "model_bytes": done.model_bytes,
         "model_bits_per_pixel": 8 * done.model_bytes / pixels,
-        "index_bytes": contents.index_bytes,
+        "index_bytes": archive.read(place / "a.mez").index_bytes,
         "pictures": len(pictures),
         "codings": done.progress.codings,
-        "compress_megapixels_per_second": pixels / 1e6 / wall[0],
-        "decompress_megapixels_per_second": pixels / 1e6 / wall[1],
-        "compress_megapixels_per_processor_second": pixels / 1e6 / worked[0],
-        "decompress_megapixels_per_processor_second": pixels / 1e6 / worked[1],
+        **rates,
         "model": packing.digest(packing.packed(network))[:16],
     }
 
 
 def of_folder(run: Path, folder: Path, place: Path) -> dict[str, Any]:
-    """An archive of the files of a folder, beside the files and what PNG and WebP make of each."""
+    """An archive of the files of a folder, beside the files and what others make of the same pixels.
+
+    Each of the others beside ours of the very pictures that it takes: `ours_bytes` has neither index nor model in it.
+    """
     network = load(run).method.network  # pyright: ignore[reportAttributeAccessIssue]
-    done = compress.compress([folder], network, place / "a.mez")
-    rasters = [read_raster(path) for _, path in compress.sources([folder])]
-    sizes = [coding.others(raster) for raster in rasters if raster.mode in coding.COLORS]
+    rasters = {name: read_raster(path) for name, path in compress.sources([folder]) if readable(path)}
+    pixels = sum(raster.width * raster.height for raster in rasters.values())
+    done, _, rates = both_ways(network, folder, pixels, place)
+    contents = archive.read(place / "a.mez")
+    taken = {stored.entry.name: stored.entry.length for stored in contents.stored}
+    peers: dict[str, dict[str, int]] = {}
+    for name, raster in rasters.items():
+        if raster.mode in coding.COLORS and name in taken:
+            for other, size in coding.others(raster).items():
+                row = peers.setdefault(other, {"pictures": 0, "bytes": 0, "ours_bytes": 0})
+                row["pictures"] += 1
+                row["bytes"] += size
+                row["ours_bytes"] += taken[name]
+    raw = b"".join(raster.data for name, raster in rasters.items() if name in taken)
+    solid = len(lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME))
+    peers["xz of all raw pixels"] = {"pictures": len(taken), "bytes": solid, "ours_bytes": sum(taken.values())}
     return {
         "bytes": done.size,
+        "bits_per_pixel": 8 * done.size / pixels,
         "model_bytes": done.model_bytes,
-        "index_bytes": archive.read(place / "a.mez").index_bytes,
+        "index_bytes": contents.index_bytes,
         "pictures_bytes": done.progress.coded_bytes,
         "codings": done.progress.codings,
-        "pictures": len(rasters),
-        "compared": len(sizes),
+        "pictures": len(taken),
         "files_bytes": done.progress.source_bytes,
-        **{f"{name}_bytes": sum(size[name] for size in sizes) for name in sizes[0]},
+        **rates,
+        "peers": peers,
     }
+
+
+def readable(path: Path) -> bool:
+    """Whether an archive takes it."""
+    try:
+        read_raster(path)
+    except ValueError:
+        return False
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,7 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(asked.threads)
     if Path(asked.data).is_dir():
         with tempfile.TemporaryDirectory() as place:
-            found = {"machine": facts("pillow"), **of_folder(asked.run, Path(asked.data), Path(place))}
+            found = {
+                "machine": facts("pillow"),
+                "threads": asked.threads,
+                "data": Path(asked.data).name,
+                **of_folder(asked.run, Path(asked.data), Path(place)),
+            }
         print(json.dumps(found, indent=1))
         if asked.out:
             asked.out.write_text(json.dumps(found, indent=1) + "\n")

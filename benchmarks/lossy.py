@@ -5,7 +5,8 @@ python benchmarks/lossy.py RUN DATA --out benchmarks/results/lossy-NAME.json
 DATA is a named set or a folder (its test split) or, with --all, pictures of which the model has seen none. Ours are
 the bytes of an archive with its index, names and checksums, the others' those of whole files without their names. The
 model's bytes are told apart, with how many times these pictures pay for it at each of the others' rates.
-`python benchmarks/lossy.py --make DATA --out FOLDER` cuts emoji or photographs into pictures to train on.
+`python benchmarks/lossy.py PICTURES --make emoji --out FOLDER` cuts emoji or photographs into pictures to train on;
+with --alpha emoji stay the files that they are, for `lossless.py`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import io
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -146,8 +148,10 @@ def held_out(name: str, count: int, whole: bool) -> tuple[str, list[np.ndarray]]
     return dataset.name, [np.asarray(dataset.images[i]) for i in rows[:count]]
 
 
-def make(kind: str, source: Path, out: Path) -> None:
+def make(kind: str, source: Path, out: Path, alpha: bool) -> None:
     """PNG files in `train`, `val` and `test`: emoji whole, over white; of photographs squares of 128 pixels.
+
+    With `alpha` emoji are copied as they are.
 
     Split by subject, or by photograph: a tenth (of photographs a fifth) of them test, a twentieth validation, by the
     hash of the name.
@@ -160,6 +164,9 @@ def make(kind: str, source: Path, out: Path) -> None:
     for path in order:
         folder = out / place[subject(path, kind)]
         folder.mkdir(parents=True, exist_ok=True)
+        if alpha and kind == "emoji":
+            shutil.copyfile(path, folder / path.name)
+            continue
         with Image.open(path) as image:
             whole = upright_rgb(image, 1)
         if kind == "emoji":
@@ -182,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a run of codec; with --make a folder of pictures")
     parser.add_argument("data", nargs="?")
     parser.add_argument("--make", choices=("emoji", "photographs"))
+    parser.add_argument("--alpha", action="store_true", help="with --make emoji: the files as they are")
     parser.add_argument("--all", action="store_true", help="all pictures of the folder rather than its test split")
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--formats", default=",".join(FORMATS))
@@ -189,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(arguments)
     if asked.make:
-        make(asked.make, asked.run, asked.out)
+        make(asked.make, asked.run, asked.out, asked.alpha)
         return
     torch.set_num_threads(asked.threads)
     model = load(asked.run)

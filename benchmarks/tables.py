@@ -5,6 +5,7 @@ python benchmarks/tables.py
 
 import json
 import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ def main() -> None:
         *throughput(),
         *accuracy(rows),
         *drawing(rows),
+        *failures(),
+        *coding(rows),
+        *modes(),
+        *few(),
+        *augment(),
+        *detect(),
         *lossless(),
         *lossy(),
         *forecasting(),
@@ -53,10 +60,25 @@ each run; wall-clock counts from the start of the command to its end, measuring 
 """
 
 
-def quality_rows() -> list[dict[str, Any]]:
-    """All trainings of quality-*.jsonl that did not fail."""
+def all_rows() -> list[dict[str, Any]]:
+    """All trainings of quality-*.jsonl."""
     lines = [line for path in sorted(RESULTS.glob("quality-*.jsonl")) for line in path.read_text().splitlines()]
-    return [row for row in map(json.loads, lines) if "failed" not in row]
+    return [json.loads(line) for line in lines]
+
+
+def quality_rows() -> list[dict[str, Any]]:
+    """Those that did not fail."""
+    return [row for row in all_rows() if "failed" not in row]
+
+
+def failures() -> list[str]:
+    """Those that did."""
+    lines = [
+        f"- {row['recipe']} on {row['data']}, {row['minutes']:g} minutes, seed {row['seed']}: {row['failed']}"
+        for row in all_rows()
+        if "failed" in row
+    ]
+    return ["## Failed trainings", "", *lines, ""] if lines else []
 
 
 def groups(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
@@ -78,46 +100,120 @@ def spread(rows: list[dict[str, Any]], score: str) -> str:
     return f"{min(values):.4g} to {max(values):.4g}" if len(values) > 1 else "one seed"
 
 
+Group = tuple[tuple[Any, ...], list[dict[str, Any]]]
+"""What the trainings share (recipe, data, minutes, settings), and they themselves."""
+
+
+def table(columns: dict[str, Callable[[Group], str]], found: Sequence[Group]) -> list[str]:
+    """Lines of a table, a group each; a column in which nothing stands is left out."""
+    cells = {title: [say(group) for group in found] for title, say in columns.items()}
+    kept = {title: column for title, column in cells.items() if any(column)}
+    lines = [f"| {' | '.join(kept)} |", f"|{'---|' * len(kept)}"]
+    return lines + [f"| {' | '.join(row)} |" for row in zip(*kept.values(), strict=True)]
+
+
+def score(name: str, form: str) -> Callable[[Group], str]:
+    """A column: the median over the seeds that have the score."""
+
+    def say(group: Group) -> str:
+        known = [row["scores"][name] for row in group[1] if name in row["scores"]]
+        return format(statistics.median(known), form) if known else ""
+
+    return say
+
+
+SHARED: dict[str, Callable[[Group], str]] = {
+    "data": lambda group: group[0][1],
+    "minutes asked": lambda group: f"{group[0][2]:g}",
+    "wall-clock s": lambda group: f"{statistics.median(row['wall_seconds'] for row in group[1]):.0f}",
+    "runs": lambda group: str(len(group[1])),
+}
+
+
 def accuracy(rows: list[dict[str, Any]]) -> list[str]:
     """Recognisers."""
-    found = {k: v for k, v in groups(rows).items() if "accuracy" in v[0]["scores"]}
+    found = sorted((k, v) for k, v in groups(rows).items() if "accuracy" in v[0]["scores"])
     if not found:
         return []
-    lines = ["## Recognition", "", "| recipe | data | minutes asked | wall-clock s | test accuracy | runs | spread |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    for (recipe, data, minutes, _), trained in sorted(found.items(), key=lambda pair: pair[0][:3]):
-        wall = statistics.median(row["wall_seconds"] for row in trained)
-        lines.append(
-            f"| {recipe} | {data} | {minutes:g} | {wall:.0f} | {median(trained, 'accuracy'):.2%} | {len(trained)} "
-            f"| {spread(trained, 'accuracy')} |"
-        )
-    return [*lines, ""]
+    changed = sorted({group[0][3] for group in found if group[0][3]})
+    columns = {"recipe": lambda group: titled(group, changed), **SHARED}
+    columns |= {"test accuracy, median": score("accuracy", ".2%"), "mean": mean_accuracy}
+    columns |= {"least to most": lambda group: spread(group[1], "accuracy")}
+    columns |= {"calibration error": score("calibration_error", ".2%")}
+    return ["## Recognition", "", *table(columns, found), *told(changed), ""]
+
+
+def mean_accuracy(group: Group) -> str:
+    """Over the seeds, where there are several."""
+    values = [row["scores"]["accuracy"] for row in group[1]]
+    return f"{statistics.mean(values):.2%}" if len(values) > 1 else ""
 
 
 def drawing(rows: list[dict[str, Any]]) -> list[str]:
     """Generators."""
-    found = {k: v for k, v in groups(rows).items() if "frechet" in v[0]["scores"]}
+    found = sorted((k, v) for k, v in groups(rows).items() if "frechet" in v[0]["scores"])
     if not found:
         return []
-    lines = ["## Generation", ""]
-    lines += [
-        "| recipe | data | minutes | Fréchet distance | floor | precision | recall | bits/dim | features | drawn |"
-    ]
-    lines += ["|---|---|---|---|---|---|---|---|---|---|"]
-    changed = sorted({settings for _, _, _, settings in found if settings})
-    for (recipe, data, minutes, settings), trained in sorted(found.items()):
-        recipe += f" ({letter(changed, settings)})" if settings else ""
-        protocol = trained[0]["protocol"]
-        bits = f"{median(trained, 'bits_per_dimension'):.3f}" if "bits_per_dimension" in trained[0]["scores"] else ""
-        lines.append(
-            f"| {recipe} | {data} | {minutes:g} | {median(trained, 'frechet'):.1f} ({spread(trained, 'frechet')}) "
-            f"| {median(trained, 'frechet_floor'):.2f} | {median(trained, 'precision'):.2f} "
-            f"| {median(trained, 'recall'):.2f} | {bits} "
-            f"| {protocol['extractor']['name']} `{protocol['extractor']['digest'][:8]}` | {protocol['drawn']} |"
-        )
-    lines += ["", "Bits per dimension of `vae-dense` are of a Bernoulli likelihood: not comparable with the others."]
-    lines += [f"\n({letter(changed, settings)}): with `{'`, `'.join(settings)}`." for settings in changed]
+    changed = sorted({group[0][3] for group in found if group[0][3]})
+    columns = {"recipe": lambda group: titled(group, changed), **SHARED}
+    columns |= {"Fréchet distance": lambda group: f"{median(group[1], 'frechet'):.1f} ({spread(group[1], 'frechet')})"}
+    columns |= {"floor": score("frechet_floor", ".2f")}
+    columns |= {name: score(name, ".2f") for name in ("precision", "recall", "density", "coverage")}
+    columns |= {"of the asked class": score("asked_class", ".1%"), "last over best": fallen}
+    columns |= {"features": lambda group: ruler(group[1][0]).partition(",")[0]}
+    columns |= {"drawn": lambda group: str(group[1][0]["protocol"]["drawn"])}
+    lines = ["## Generation", "", *table(columns, found), *told(changed)]
+    ends = [row for _, trained in found for row in trained if row.get("last_over_best") is not None]
+    if ends:
+        worse = [row for row in ends if row["last_over_best"] > SPOILED]
+        named = [f"{row['recipe']} after {row['minutes']:g} minutes, seed {row['seed']}" for row in worse]
+        lines += ["", f"{len(worse)} of {len(ends)} runs ended worse than {SPOILED} times their best milestone"]
+        lines[-1] += f" ({'; '.join(named)})." if worse else "."
     return [*lines, ""]
+
+
+SPOILED = 1.2
+"""Times the best milestone's score from where on a run is said to have ended worse."""
+
+
+def fallen(group: Group) -> str:
+    """The last milestone's score over the best one's: the most over the seeds."""
+    known = [row["last_over_best"] for row in group[1] if row.get("last_over_best") is not None]
+    return f"{max(known):.2f}" if known else ""
+
+
+def coding(rows: list[dict[str, Any]]) -> list[str]:
+    """What pictures come back as, and how probable they are."""
+    shown = ("psnr", "bits_per_dimension")
+    still = [row for row in rows if "mse_frame" not in row["scores"]]
+    found = sorted((k, v) for k, v in groups(still).items() if any(name in v[0]["scores"] for name in shown))
+    if not found:
+        return []
+    changed = sorted({group[0][3] for group in found if group[0][3]})
+    columns = {"recipe": lambda group: titled(group, changed), **SHARED}
+    columns |= {"PSNR, dB": score("psnr", ".2f"), "SSIM": score("ssim", ".3f")}
+    columns |= {"bits/dim, bound": score("bits_per_dimension", ".3f")}
+    columns |= {"bits/dim, importance-weighted": score("bits_per_dimension_iw", ".3f")}
+    lines = ["## Reconstruction and likelihood", "", "Test pictures as they come back from their codes (3 dB more is"]
+    lines += ["half the squared error), and upper bounds of what they would take by the model's probabilities.", ""]
+    lines += [*table(columns, found), *told(changed)]
+    if any(group[0][0] == "vae-dense" for group in found):
+        lines += ["", "Bits per dimension of `vae-dense` are of a Bernoulli likelihood: they compare with no others."]
+    return [*lines, ""]
+
+
+def titled(group: Group, changed: list[tuple[str, ...]]) -> str:
+    """A recipe with what it chose, or the letter of what was changed."""
+    (recipe, _, _, settings), trained = group
+    chosen = dict.fromkeys(row["chosen"] for row in trained if "chosen" in row)
+    if chosen:
+        recipe += f" (chose {', '.join(chosen)})"
+    return f"{recipe} ({letter(changed, settings)})" if settings else recipe
+
+
+def told(changed: list[tuple[str, ...]]) -> list[str]:
+    """What the letters mean."""
+    return [f"\n({letter(changed, settings)}): with `{'`, `'.join(settings)}`." for settings in changed]
 
 
 def letter(changed: list[tuple[str, ...]], settings: tuple[str, ...]) -> str:
@@ -127,10 +223,11 @@ def letter(changed: list[tuple[str, ...]], settings: tuple[str, ...]) -> str:
 
 def throughput() -> list[str]:
     """Training speed beside the peers'."""
-    found = [result for result in (stored("throughput"), stored("throughput-flow")) if result is not None]
+    names = ("throughput", "throughput-flow", "throughput-gan")
+    found = [result for result in map(stored, names) if result is not None]
     if not found:
         return []
-    lines = ["## Training speed", "", f"{found[0]['protocol']}", ""]
+    lines = ["## Training speed", "", *dict.fromkeys(result["protocol"] for result in found), ""]
     lines += ["| work | who | rounds | pictures a second (median, min to max) | ours is faster by | share of peak |"]
     lines += ["|---|---|---|---|---|---|"]
     for row in (row for result in found for row in result["rows"]):
@@ -150,6 +247,98 @@ def stored(name: str) -> dict[str, Any] | None:
 def between(values: dict[str, float], low: str = "min", high: str = "max") -> str:
     """`median (least to most)`."""
     return f"{values['median']:.3g} ({values[low]:.3g} to {values[high]:.3g})"
+
+
+def interval(value: dict[str, Any], form: str) -> str:
+    """`value (low to high)`; the value alone where the interval is not finite."""
+    if value["low"] is None or value["high"] is None:
+        return format(value["value"], form)
+    return f"{value['value']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
+
+
+def modes() -> list[str]:
+    """Modes of stacked pictures."""
+    result = stored("modes")
+    if result is None:
+        return []
+    of_real = result["real_pictures"]
+    lines = ["## Modes", "", f"{result['data']}, classes of the channels by a `{result['recogniser']['recipe']}`;"]
+    lines += ["KL divergence from even modes in nats.", ""]
+    titles = [f"{what} of {n:,}" for n in (of_real, result["drawn"]) for what in ("modes", "KL")]
+    lines += [f"| what | seed | seconds | {' | '.join(titles)} |", f"|---|---|---|{'---|' * len(titles)}"]
+
+    def cells(found: dict[str, Any]) -> str:
+        return f"{found['modes']['value']:.0f} | {interval(found['kl'], '.3f')}"
+
+    lines += [f"| real pictures of {result['real_from']} | | | {cells(result['real'])} | | |"]
+    lines += [
+        f"| `{run['recipe']}` | {run['seed']} | {run['seconds']:.0f} "
+        f"| {cells(run['of_as_many_as_real'])} | {cells(run)} |"
+        for run in result["runs"]
+    ]
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
+def few() -> list[str]:
+    """Generators of few pictures and of all there are, with adaptive augmentation and without."""
+    return [line for name in ("few-emoji", "few-emoji-all") for line in augmented(stored(name))]
+
+
+def augmented(result: dict[str, Any] | None) -> list[str]:
+    """One such comparison."""
+    if result is None:
+        return []
+    lines = [f"## {result['train_pictures']} training pictures", "", f"`{result['recipe']}` on emoji, in features of"]
+    lines[-1] += f" {result['protocol']['extractor']['name']}; {result['protocol']['reference']} test pictures."
+    lines += ["", "| adaptive augmentation | minutes | seeds | Fréchet distance (least to most) | floor |"]
+    lines += ["|---|---|---|---|---|"]
+    for way, row in result["ways"].items():
+        values = row["frechet"]
+        distance = f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+        lines.append(f"| {way} | {result['minutes']:g} | {len(values)} | {distance} | {row['floor']:.1f} |")
+    ratio = f"{result['with_over_without']:.2f}"
+    return [*lines, "", f"With it the distance is {ratio} times that without.", "", machine_line(result["machine"]), ""]
+
+
+def augment() -> list[str]:
+    """Recognisers of few, with drawn pictures and without."""
+    result = stored("augment")
+    if result is None:
+        return []
+    protocol, accuracies = result["protocol"], result["accuracy"]
+    lines = ["## Do drawn pictures help?", "", f"{protocol['data']}, {protocol['recogniser']};"]
+    lines += [f"{protocol['seeds']} seeds, {protocol['pictures']:,} {protocol['split']} pictures. Accuracy:", ""]
+    lines += [f"| trained on | {' | '.join(f'{shots} a class' for shots in accuracies)} |"]
+    lines += [f"|---|{'---|' * len(accuracies)}"]
+    for way in dict.fromkeys(way for row in accuracies.values() for way in row):
+        cells = [interval(row[way], ".2%") if way in row else "" for row in accuracies.values()]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    lines += ["", "| pictures a class | with | against | accuracy gained | verdict |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {c['shots']} | {c['with']} | {c['without']} | {interval(c['accuracy'], '+.2%')} "
+        f"| {c['accuracy']['verdict']} |"
+        for c in result["comparisons"]
+    ]
+    lines += ["", *(f"- {note}" for note in result["notes"])]
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
+def detect() -> list[str]:
+    """A detector on composed scenes."""
+    result = stored("detect")
+    if result is None:
+        return []
+    lines = ["## Finding things", "", f"`detector` on {result['data']}, {result['minutes']:g} minutes, one seed;"]
+    lines[-1] += f" {result['protocol']['pictures']:,} {result['protocol']['split']} pictures."
+    lines += ["", "| score | value (95 % interval) |", "|---|---|"]
+    whole = {name: value for name, value in result["scores"].items() if "[" not in name}
+    lines += [f"| {name.replace('_', ' ')} | {interval(value, '.3f')} |" for name, value in whole.items()]
+    lines += [
+        f"| milliseconds a picture, {way} | {row['median']:g} ({row['first quartile']:g} to {row['third quartile']:g}, "
+        f"quartiles; {row['threads']} threads) |"
+        for way, row in result["milliseconds_a_picture"].items()
+    ]
+    return [*lines, "", machine_line(result["machine"]), ""]
 
 
 def lossless() -> list[str]:
@@ -172,6 +361,24 @@ def lossless() -> list[str]:
         f"| {name} | {row['pictures']:,} | {row['bits_per_pixel']:.2f} | {row['megapixels_per_second']:.3f} |"
         for name, row in result["peers"].items()
     ]
+    return [*lines, "", machine_line(result["machine"]), "", *of_folder("emoji")]
+
+
+def of_folder(kind: str) -> list[str]:
+    """An archive of files beside what others make of the same pixels."""
+    result = stored(f"lossless-{kind}")
+    if result is None or "peers" not in result:
+        return []
+    lines = [f"{result['pictures']} files of {kind}, {result['files_bytes']:,} bytes; our archive {result['bytes']:,},"]
+    lines += [f"{result['model_bytes']:,} of them the model, {result['index_bytes']:,} the index. Picture by picture:"]
+    lines += ["", "| beside | pictures | its bytes | ours | ours by its |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {name} | {row['pictures']} | {row['bytes']:,} | {row['ours_bytes']:,} "
+        f"| {row['ours_bytes'] / row['bytes']:.3f} |"
+        for name, row in result["peers"].items()
+    ]
+    rates = [result[f"{way}_megapixels_per_second"] for way in ("compress", "compress_verified", "decompress")]
+    lines += ["", "Megapixels a second: {:.2f}, compared as well {:.2f}, back {:.2f}.".format(*rates)]
     return [*lines, "", machine_line(result["machine"]), ""]
 
 
@@ -234,19 +441,21 @@ def forecasts() -> list[str]:
     protocol, simple = first["protocol"], first["scores"]
     lines = [f"## Forecasts of {protocol['data']} after {result['minutes']:g} minutes", ""]
     lines += [
-        f"{protocol['context']} frames given, {protocol['horizon']} forecast; {protocol['clips']:,} clips of the test set,"
+        f"{protocol['context']} frames given, "
+        f"{protocol['horizon']} forecast; {protocol['clips']:,} clips of the test set,"
     ]
     lines += ["one seed. Squared error summed over a frame, as the field does.", ""]
-    lines += ["| forecaster | clips trained on | squared error a frame | the last step's | SSIM | PSNR, dB |"]
-    lines += ["|---|---|---|---|---|---|"]
+    lines += ["| forecaster | clips trained on | seconds | squared error a frame | the last step's | SSIM | PSNR, dB |"]
+    lines += ["|---|---|---|---|---|---|---|"]
     for name, row in result["rows"].items():
         own, last = row["scores"], row["mse_frame by step"][-1]
         error = f"{own['mse_frame']['value']:.1f} ({own['mse_frame']['low']:.1f} to {own['mse_frame']['high']:.1f})"
         likeness = f"{own['ssim']['value']:.3f} | {own['psnr']['value']:.2f}"
-        lines.append(f"| `{name}` | {row['clips seen']:,} | {error} | {last:.1f} | {likeness} |")
+        seconds = f"{row['seconds']:,.0f}" if row.get("seconds") else ""
+        lines.append(f"| `{name}` | {row['clips seen']:,} | {seconds} | {error} | {last:.1f} | {likeness} |")
     for name, said in (("copy_last", "last frame again"), ("linear_motion", "steady motion")):
         of = [simple[f"{name}_{score}"]["value"] for score in ("mse_frame", "ssim", "psnr")]
-        lines.append(f"| {said} | | {of[0]:.1f} | | {of[1]:.3f} | {of[2]:.2f} |")
+        lines.append(f"| {said} | | | {of[0]:.1f} | | {of[1]:.3f} | {of[2]:.2f} |")
     lines += ["", "Papers report of Moving MNIST, after trainings on GPUs:", ""]
     lines += [f"- {schedule}: {error}" for schedule, error in result["published"].items()]
     return [*lines, "", machine_line(result["machine"]), ""]
@@ -383,8 +592,8 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def distances(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """By recipe as it is: what `mezzotint.recipes.measured.Distance` holds of each budget, data set and ruler."""
-    drawn = [row for row in rows if "frechet" in row["scores"] and not row["set"]]
+    """By recipe as it is, choosers left out: what `mezzotint.recipes.measured.Distance` holds of each training."""
+    drawn = [row for row in rows if "frechet" in row["scores"] and not row["set"] and "chosen" not in row]
     rulers = sorted({ruler(row) for row in drawn})
     alike = {name: groups([row for row in drawn if ruler(row) == name]) for name in rulers}
     found: dict[str, list[dict[str, Any]]] = {}
@@ -440,7 +649,8 @@ def headline(trained: list[dict[str, Any]]) -> str:
 def machine_line(machine: dict[str, Any]) -> str:
     """Hardware and versions in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; {versions}."
+    gpu = f", {machine['gpu']}" if "gpu" in machine else ""
+    return f"{machine['cpu']}, {machine['cores']} cores{gpu}, Python {machine['python']}; {versions}."
 
 
 if __name__ == "__main__":

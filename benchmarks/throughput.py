@@ -5,7 +5,7 @@ python benchmarks/throughput.py --out benchmarks/results/throughput.json
 Each round of each is a fresh process on all cores; the first part of it is warm-up and not counted. Ours is the command
 that a user types (sample grids off), its speed read from the run's journal. The peers live in an environment of their
 own, made on the first run (`--peers` names another). Each round also takes the practical peak: a large bf16
-convolution.
+convolution. Works without peers are trained with their recipe's own batch, and only where `--works` names them.
 """
 
 import argparse
@@ -26,10 +26,15 @@ from mezzotint import machine
 HERE = Path(__file__).parent
 OURS = "mezzotint"
 PROTOCOL = (
-    "Whole training loop with its data, Fashion-MNIST, batches of 128, rounds interleaved (a fresh process each, all "
-    "cores), warm-up left out; medians over rounds. A ratio is the median over rounds of ours by theirs in the same "
-    "round. Share of peak: operations that our step executes a second, by those of a 128-filter 3×3 bf16 convolution."
+    "Whole training loop with its data, Fashion-MNIST, batches of 128 (without peers the recipe's own), "
+    "rounds interleaved (a fresh process each, all cores), warm-up left out; medians over rounds. A ratio is the "
+    "median over rounds of ours by theirs in the same round. Share of peak: operations that our steps execute a "
+    "second, by those of a 128-filter 3×3 bf16 convolution; a phase counts as often as it is due."
 )
+WARM_UP = 0.25
+"""Share of a round of ours that is not counted."""
+LOOKS = 12
+"""Places in the rest of it at which the operations are counted: a network may grow."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,13 @@ class Work:
     recipe: str
     images: int
     """Pictures of one round of ours, the first quarter of it warm-up."""
-    peers: tuple[str, ...]
+    peers: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """All that is set: beside peers their batch as well."""
+        return (*self.settings, *(("batch=128",) if self.peers else ()))
 
 
 PYTHAE = (
@@ -54,18 +64,22 @@ WORKS = {
     "dcgan-tutorial": Work("dcgan-tutorial", 10_240, ("keras_dcgan", "tutorial_dcgan")),
     "flow": Work("flow", 25_600, ("diffusers_unet", "lucidrains_unet"), ("method.network.width=64",)),
     "pythae-vae": Work("vae", 3_840, ("pythae_vae",), PYTHAE),
+    "gan-mlp": Work("gan-mlp", 64_000),
 }
+LINE = ("dcgan", "lsgan", "wgan", "wgan-gp", "sngan", "biggan", "progan", "lapgan", "cogan", "r3gan")
+WORKS |= {name: Work(name, 19_200) for name in LINE}
 
 
 def main() -> None:
     """Take the rounds, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--works", nargs="+", default=list(WORKS), choices=list(WORKS))
+    beside = [name for name, work in WORKS.items() if work.peers]
+    parser.add_argument("--works", nargs="+", default=beside, choices=list(WORKS))
     parser.add_argument("--peers", type=Path, default=HERE.parent / ".venv-peers", help="the peers' environment")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    python = environment(asked.peers)
+    python = environment(asked.peers) if set(asked.works) & set(beside) else Path(sys.executable)
     rounds = [one_round(asked.works, python, number) for number in range(asked.rounds)]
     result = {"protocol": PROTOCOL, "rows": rows(rounds, asked.works), "peak_gflops": summary(column(rounds, "peak"))}
     result |= {"machine": facts(rounds), "rounds": rounds}
@@ -108,13 +122,13 @@ def ours(name: str) -> dict[str, Any]:
         run = Path(scratch) / "run"
         command = [sys.executable, "-m", "mezzotint", "train", work.recipe, "fashion-mnist"]
         command += ["--images", str(work.images), "--out", str(run)]
-        for setting in ("milestones=0", "batch=128", *work.settings):
+        for setting in ("milestones=0", *work.changes):
             command += ["--set", setting]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         events = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
         execution = json.loads((run / "recipe.json").read_text())["execution"]
     lines = [e for e in events if e["event"] == "train"]
-    first = next(e for e in lines if e["images"] >= work.images // 4)
+    first = next(e for e in lines if e["images"] >= WARM_UP * work.images)
     images, seconds = lines[-1]["images"] - first["images"], lines[-1]["seconds"] - first["seconds"]
     rate = round(images / seconds, 1)
     taken = {"who": OURS, "images_per_second": rate, "images": images, "seconds": seconds, "execution": execution}
@@ -148,9 +162,12 @@ def peak() -> dict[str, Any]:
 
 
 def gflops_per_picture(name: str) -> float:
-    """What one step of ours executes, forward and backward, by torch's counter, for each picture of the batch."""
+    """What our steps execute for each picture of the batch, forward and backward, by torch's counter.
+
+    The mean over the part of the run that is timed. As in training only the groups learn whose turn it is, and a phase
+    that is due every so many steps counts for so much less.
+    """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from mezzotint import catalog
     from mezzotint.data.dataset import load
@@ -160,14 +177,31 @@ def gflops_per_picture(name: str) -> float:
 
     dataset = load("fashion-mnist")
     recipe = catalog.recipe(WORKS[name].recipe, dataset.spec)
-    for setting in WORKS[name].settings:
+    for setting in WORKS[name].changes:
         recipe = with_setting(recipe, setting, catalog.kinds())
     method = recipe.method.build(dataset.spec).to(memory_format=torch.channels_last)
-    images, labels = Batches(dataset, "train", 128, 0).at(0)
+    images, labels = Batches(dataset, "train", recipe.batch, 0).at(0)
+    total = 0.0
+    for look in range(LOOKS):
+        progress = WARM_UP + (1 - WARM_UP) * (look + 0.5) / LOOKS
+        batch = Batch(images, labels, progress)
+        due = (phase for phase in method.phases if phase.lasts(progress))
+        total += sum(operations(method, phase, batch) / phase.every for phase in due)
+    return total / LOOKS / len(images) / 1e9
+
+
+def operations(method: Any, phase: Any, batch: Any) -> int:
+    """Of one turn of a phase."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for name, group in method.groups().items():
+        for p in group:
+            p.requires_grad_(name in phase.trains)
     with FlopCounterMode(display=False) as counter, torch.autocast("cpu", torch.bfloat16):
-        for phase in method.phases:
-            method.loss(Batch(images, labels), phase.name).total.backward()
-    return counter.get_total_flops() / len(images) / 1e9
+        method.loss(batch, phase.name).total.backward()
+    method.zero_grad(set_to_none=True)
+    return counter.get_total_flops()
 
 
 def rows(rounds: list[dict[str, Any]], works: list[str]) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ def test_a_league_has_a_line_a_run_and_a_page(league: Path) -> None:
         assert row["draws_a_second"] > 0
         assert 3 < row["wall_seconds"] < 60
         assert row["peak_mb"] is None or row["peak_mb"] > 100
+        assert row["last_over_best"] >= 1
     page = (league / "league.html").read_text()
     for word in ("gan-mlp", "vae-dense", "failed seeds", "data:image/png"):
         assert word in page, word
@@ -96,6 +97,22 @@ def test_medians_leave_out_what_failed() -> None:
     assert cells["frechet"] == "2.0000 (1.0000 to 3.0000)"
     assert cells["pictures seen"] == "2,000 (1,000 to 3,000)"
     assert cells["failed seeds"] == "1 of 4"
+
+
+def test_how_far_a_run_fell_back_is_told_from_its_milestones() -> None:
+    def milestones(*scores: float, name: str = "frechet_random_filters") -> list[dict[str, Any]]:
+        before: dict[str, Any] = {"event": "milestone", "images": 0, "scores": {name: 0.001}}  # of untrained networks
+        return [before, *({"event": "milestone", "images": 9, "scores": {name: score}} for score in scores)]
+
+    assert arena.last_over_best(milestones(8.0, 2.0, 3.0)) == 1.5
+    assert arena.last_over_best([*milestones(8.0, 2.0), {"event": "stopped", "images": 9}]) == 1.0
+    assert arena.last_over_best(milestones(0.9, 0.8, name="accuracy")) is None
+    assert arena.last_over_best(milestones(2.0, float("nan"))) is None
+    assert arena.last_over_best(milestones()) is None
+    row = {"recipe": "gan", "seed": 0, "scores": {"frechet": 9.0}, "chosen": "r3gan", "last_over_best": 1.5}
+    titles, made = arena.table([row, {"recipe": "dcgan", "seed": 0, "scores": {"frechet": 9.0}}])
+    assert [cells[0] for cells in made] == ["gan (r3gan)", "dcgan"]
+    assert [cells[titles.index("last over best")] for cells in made] == ["1.5000", ""]
 
 
 def test_another_contest_in_the_same_folder_is_refused(tmp_path: Path) -> None:

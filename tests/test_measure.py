@@ -15,6 +15,7 @@ from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
 from mezzotint.errors import UserError
 from mezzotint.method import Method
+from mezzotint.metrics.interval import proportion
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,57 @@ def test_a_ruler_of_another_shape_is_refused(methods: dict[str, Method], digits:
     ruler = measure.MethodFeatures(methods["cnn-classic"], "cnn", "abc")
     with pytest.raises(UserError, match="8×8×1"):
         ruler(torch.zeros(2, 1, 9, 9))
+
+
+def test_the_share_of_drawn_pictures_that_a_recogniser_sees_as_asked(
+    methods: dict[str, Method], digits: Dataset
+) -> None:
+    shades = torch.arange(10) * 25
+
+    class Shade(Method):
+        """Tells ten classes by how bright a picture is."""
+
+        spec = digits.spec
+        phases = ()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = torch.nn.Module()
+            self.network.head = torch.nn.Linear(10, 10, bias=False)
+            torch.nn.init.eye_(self.network.head.weight)
+
+        def groups(self) -> Any:
+            return {"network": list(self.parameters())}
+
+        def loss(self, batch: Any, phase: str) -> Any:
+            raise NotImplementedError
+
+        def features(self, images: torch.Tensor) -> torch.Tensor:
+            return -((images.mean((1, 2, 3))[:, None] - (shades / 127.5 - 1)) ** 2)
+
+        def spatial(self, images: torch.Tensor) -> torch.Tensor:
+            return self.features(images)
+
+        def classify(self, images: torch.Tensor) -> torch.Tensor:
+            return self.network.head(self.features(images))  # pyright: ignore[reportCallIssue]
+
+    asked = torch.arange(100) % 10
+    seen = torch.where(torch.arange(100) % 4 == 0, (asked + 3) % 10, asked)
+    drawn = shades[seen].numpy().astype(np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
+    ruler = measure.MethodFeatures(Shade(), "shade", "0" * 64)
+    card = measure.judge(drawing.Drawn(drawn, asked), digits, extractor=ruler)
+    assert card.scores["asked_class"] == proportion(75, 100)
+    # Of the real pictures those that are seen as what they are; by the network's own answers.
+    own = measure.MethodFeatures(methods["cnn-classic"].eval(), "cnn-classic", "0" * 64)
+    card = measure.measure(methods["gan-mlp"], digits, count=len(digits.splits["test"]), extractor=own)
+    images, labels = next(ordered(digits, "test", 10_000))
+    with torch.no_grad():
+        right = methods["cnn-classic"].network(images).argmax(1) == labels  # pyright: ignore[reportCallIssue]
+    assert card.scores["asked_class_floor"] == proportion(int(right.sum()), len(right))
+    assert 0 <= card.scores["asked_class"].low <= card.scores["asked_class"].value
+    for generator, extractor in (("vae", own), ("gan-mlp", None)):  # none asked for; no recogniser
+        assert "asked_class" not in measure.measure(methods[generator], digits, count=60, extractor=extractor).scores
+    assert ruler.kinds(torch.zeros(1, 10), ("another", "thing")) is None
 
 
 def test_classes_are_drawn_in_the_proportions_of_the_split(methods: dict[str, Method], digits: Dataset) -> None:

@@ -34,11 +34,11 @@ def asked(warmup: int, images: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def fashion(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The training pictures, uint8 60000 × 28 × 28, and their classes."""
-    with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
+def fashion(folder: Path, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """The pictures of a part (train, t10k), uint8 n × 28 × 28, and their classes."""
+    with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
         images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
+    with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
     return images, labels
 

@@ -23,7 +23,7 @@ from mezzotint.files import write_whole
 from mezzotint.method import Method
 from mezzotint.model import extractor, load
 from mezzotint.recipe import with_setting
-from mezzotint.training import lines
+from mezzotint.training import journal, lines
 from mezzotint.types import Generates
 
 Row = dict[str, Any]
@@ -33,6 +33,8 @@ SEVERAL = 500
 """Pictures over which the speed of drawing is taken."""
 COLLAPSED = 0.01
 """A generator whose pictures lie near less than this share of the real ones (coverage) has failed."""
+RISING = frozenset({"accuracy", "average_precision_50", "effective_rank"})
+"""Scores of milestones of which more is better: how far a run fell back is told of the others."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def _entered(folder: Path, contest: Contest, recipe: str, seed: int) -> Row:
     status, said, _ = _command(*measuring, *(["--features", contest.features] if contest.features else []))
     if status:
         return {**row, "failed": said}
-    return {**_told(run), **row, "measure_seconds": round(time.monotonic() - begun, 1)}
+    chosen = {"chosen": _recipe_of(run)["name"]} if recipe in catalog.CHOOSERS else {}
+    return {**_told(run), **row, **chosen, "measure_seconds": round(time.monotonic() - begun, 1)}
 
 
 def _training(run: Path, contest: Contest, recipe: str, seed: int) -> list[str]:
@@ -187,8 +190,26 @@ def _told(run: Path) -> Row:
         "draws_a_second": _drawing_speed(model.method),
         "scores": {name: score.value for name, score in card.scores.items() if "[" not in name},
         "protocol": card.protocol,
-        "execution": json.loads((run / "recipe.json").read_text())["execution"],
+        "execution": _recipe_of(run)["execution"],
+        "last_over_best": last_over_best(journal.read(run / "journal.jsonl")),
     }
+
+
+def _recipe_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "recipe.json").read_text())
+
+
+def last_over_best(events: Sequence[dict[str, Any]]) -> float | None:
+    """How far a run fell back: the last milestone's score over the best one, 1 where the last is the best.
+
+    None without milestones, where more is better, and where no ratio can be made of the scores.
+    """
+    milestones = [event["scores"] for event in events if event["event"] == "milestone" and event["images"]]
+    scores = [next(iter(found.values())) for found in milestones if not RISING & found.keys()]
+    finite = [score for score in scores if math.isfinite(score)]
+    if not finite or min(finite) <= 0 or not math.isfinite(scores[-1]):
+        return None
+    return round(scores[-1] / min(finite), 4)
 
 
 def _drawing_speed(method: Method) -> float | None:
@@ -205,7 +226,7 @@ def _drawing_speed(method: Method) -> float | None:
 
 
 SCORES = (
-    *("accuracy", "frechet", "precision", "recall", "coverage"),
+    *("accuracy", "frechet", "precision", "recall", "coverage", "asked_class"),
     *("bits_per_dimension", "neighbor_accuracy", "effective_rank"),
 )
 """What a league shows of the scores, where its runs have them; of recognisers not the precision and recall, which are
@@ -217,15 +238,24 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     found = [name for name in SCORES if any("scores" in row and _score(row, name) is not None for row in rows)]
     facts = {"wall_seconds": "seconds", "images": "pictures seen", "peak_mb": "memory, MB"}
     facts |= {"draws_a_second": "draws a second", "parameters": "parameters"}
-    titles = ["recipe", *(name.replace("_", " ") for name in found), *facts.values(), "failed seeds"]
+    fallen = ["last_over_best"] if any(row.get("last_over_best") for row in rows) else []
+    shown = (name.replace("_", " ") for name in (*found, *fallen))
+    titles = ["recipe", *shown, *facts.values(), "failed seeds"]
     made: list[list[str]] = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         own = [row for row in rows if row["recipe"] == recipe]
         good = [row for row in own if "failed" not in row]
         scores = [_over([_score(row, name) for row in good], page.number) for name in found]
+        ends = [_over([row.get(name) for row in good], page.number) for name in fallen]
         told = [_over([row.get(name) for row in good], lambda v: f"{v:,.0f}") for name in facts]
-        made.append([recipe, *scores, *told, f"{len(own) - len(good)} of {len(own)}"])
+        made.append([_titled(recipe, good), *scores, *ends, *told, f"{len(own) - len(good)} of {len(own)}"])
     return titles, made
+
+
+def _titled(recipe: str, rows: Sequence[Row]) -> str:
+    """A recipe, with those that it chose."""
+    chosen = dict.fromkeys(row["chosen"] for row in rows if "chosen" in row)
+    return f"{recipe} ({', '.join(chosen)})" if chosen else recipe
 
 
 def _score(row: Row, name: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def facts(*packages: str) -> dict[str, Any]:
-    """Processor, cores and the versions of mezzotint, torch, numpy and `packages`."""
+    """Processor, cores and the versions of mezzotint, torch, numpy and `packages`; the GPU where torch sees one."""
     found: dict[str, str] = {}
     for name in ("mezzotint", "torch", "numpy", *packages):
         try:
@@ -16,7 +16,13 @@ def facts(*packages: str) -> dict[str, Any]:
         except PackageNotFoundError:
             found[name] = "absent"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": _cpu(), "cores": cores, "python": platform.python_version(), "versions": found}
+    return {"cpu": _cpu(), "cores": cores, **_gpu(), "python": platform.python_version(), "versions": found}
+
+
+def _gpu() -> dict[str, str]:
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
 
 
 def _cpu() -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mezzotint import forecasting, shrinking
 from mezzotint.data import pictures
@@ -77,6 +77,13 @@ class MethodFeatures:
     def spatial(self, images: Images) -> Tensor:
         """What it sees halfway, place by place; raises as above."""
         return self._embedding(images).spatial(images)
+
+    def kinds(self, features: Tensor, classes: Sequence[str]) -> Labels | None:
+        """Which of `classes` each row of features is of, by its last layer; None where it tells others or none."""
+        head: Any = getattr(getattr(self.method, "network", None), "head", None)
+        if not isinstance(head, nn.Linear) or tuple(self.method.spec.classes) != tuple(classes):
+            return None
+        return head(features.to(head.weight.device)).argmax(1).cpu()
 
     def _embedding(self, images: Images) -> Embeds:
         assert isinstance(self.method, Embeds)
@@ -405,6 +412,9 @@ def _generation(
     if asked is not None:
         for suffix, judged in (("", fake), ("_floor", floor)):
             _within_classes(suffix, real, judged, dataset.classes, card)
+        if isinstance(extractor, MethodFeatures):
+            for suffix, judged in (("", fake), ("_floor", real)):
+                _as_asked(suffix, judged, extractor, dataset.classes, card)
     if thorough and isinstance(extractor, Spatial) and min(len(real.features), len(floor.features)) >= FEWEST:
         there, drawn, real_again = (each.features for each in seen(extractor.spatial))
         card.scores["frechet_spatial"] = distribution.frechet_intervals(there, drawn)[0]
@@ -464,6 +474,14 @@ def _distances(suffix: str, what: str, real: _Set, judged: _Set, card: _Card) ->
     card.scores[f"kid{suffix}"] = distribution.kid(a, b)
     for key, score in distribution.precision_recall_density_coverage(a, b, NEIGHBORS).items():
         card.scores[f"{key}{suffix}"] = score
+
+
+def _as_asked(suffix: str, judged: _Set, recogniser: MethodFeatures, classes: Sequence[str], card: _Card) -> None:
+    """The share of pictures that a recogniser sees as the class they were drawn for (of real ones: as their own)."""
+    with torch.inference_mode():
+        seen = recogniser.kinds(judged.features, classes)
+    if seen is not None and judged.labels is not None:
+        card.scores[f"asked_class{suffix}"] = proportion(int((seen == judged.labels).sum()), len(seen))
 
 
 def _within_classes(suffix: str, real: _Set, judged: _Set, classes: Sequence[str], card: _Card) -> None:

@@ -44,7 +44,7 @@ BEARING: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("average_precision", "average_precision_50", "average_recall"), ("detection",)),
     **dict.fromkeys(("redrawn_psnr", "redrawn_ssim"), ("redrawn", "quantization")),
     **dict.fromkeys(("frechet", "frechet_infinity", "frechet_spatial", "frechet_within_classes", "kid"), _DRAWN),
-    **dict.fromkeys(("precision", "recall", "density", "coverage"), _DRAWN),
+    **dict.fromkeys(("precision", "recall", "density", "coverage", "asked_class"), _DRAWN),
 }
 """What bears on single scores beside that; a recogniser's precision and recall have none of these fields."""
 
