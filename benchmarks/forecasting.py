@@ -5,8 +5,8 @@ python benchmarks/forecasting.py quality --data moving-fashion --out benchmarks/
 
 `speed`: the same weights, clips and losses in both; first twenty steps in fp32 whose losses must agree, then steps a
 second of both in turns. The plain loop is what a tutorial writes: a cell that concatenates input and output, one step
-after the other, torch's own layout, fp32. `quality`: each recipe as a user types it, in turn, with the same minutes, judged
-on `--count` clips of the test set (the protocol's whole one where it is not given).
+after the other, torch's own layout, fp32. `quality`: each recipe as a user types it, in turn, with the same minutes,
+judged on `--count` clips of the test set (the protocol's whole one where it is not given).
 """
 
 import argparse

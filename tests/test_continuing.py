@@ -64,7 +64,7 @@ def test_behind_the_end_there_is_only_the_forecast(model: Model, tmp_path: Path)
 def test_no_more_frames_are_held_than_are_looked_at(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, start: int | None
 ):
-    """However long the film is: the context and the truth of the horizon, as read and as brought to the model's shape."""
+    """However long the film is: the context and the truth of the horizon, in the model's shape."""
     seen: list[weakref.ref[Any]] = []
     held: list[int] = []
     bring = continuing._brought

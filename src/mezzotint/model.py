@@ -166,7 +166,7 @@ class Model:
         return self._require(Forecasts, "forecast").context
 
     def forecast(self, frames: Clips, horizon: int, seed: int | Sequence[int] = 0) -> Clips:
-        """The `horizon` frames that follow the clips n t c h w; `seed` (or one a clip) chooses among several futures."""
+        """The `horizon` frames that follow clips n t c h w; `seed` (or one a clip) chooses among several futures."""
         method = self._require(Forecasts, "forecast")
         if tuple(frames.shape[2:]) != self.spec.shape:
             raise UserError(f"the model takes frames of shape {self.spec.shape}, not {tuple(frames.shape[2:])}")
