@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mezzotint import catalog, machine
+from mezzotint import catalog, compare, machine
 from mezzotint.data import clips
 from mezzotint.data.loader import Batches
 from mezzotint.methods.forecaster import Forecaster
@@ -208,6 +208,7 @@ def quality(asked: argparse.Namespace) -> dict[str, Any]:
     A run of the same recipe that is in the folder of runs already is not trained again.
     """
     rows: dict[str, Any] = {}
+    folders: dict[str, Path] = {}
     data = clips.load(asked.data)
     settings = [word for setting in asked.set for word in ("--set", setting)]
     for name in asked.recipes:
@@ -227,8 +228,22 @@ def quality(asked: argparse.Namespace) -> dict[str, Any]:
         }
         if measuring is not None:
             rows[name]["seconds of measuring again"] = round(measuring, 1)
+        folders[name] = run
     told = {"minutes": asked.minutes, "set": asked.set, "published": PUBLISHED}
-    return {"machine": machine.facts(), **told, "rows": rows}
+    return {"machine": machine.facts(), **told, "rows": rows, "mse_frame, clip by clip": paired(folders)}
+
+
+def paired(folders: dict[str, Path]) -> list[dict[str, Any]]:
+    """How much more each of the others errs than the first one, on the same clips."""
+    if len(folders) < 2:
+        return []
+    entrants = compare.read(list(folders.values()))
+    named = tuple(replace(entrant, name=name) for entrant, name in zip(entrants, folders, strict=True))
+    return [
+        {"of": second, "less that of": first, **vars(difference.score), "p": difference.p}
+        for first, second, score, difference in compare.compare(named).tests
+        if score == "mse_frame"
+    ]
 
 
 def main() -> None:

@@ -456,6 +456,10 @@ def forecasts() -> list[str]:
     for name, said in (("copy_last", "last frame again"), ("linear_motion", "steady motion")):
         of = [simple[f"{name}_{score}"]["value"] for score in ("mse_frame", "ssim", "psnr")]
         lines.append(f"| {said} | | | {of[0]:.1f} | | {of[1]:.3f} | {of[2]:.2f} |")
+    lines += [""] + [
+        f"- Clip by clip, the error of `{d['of']}` less that of `{d['less that of']}` is {interval(d, '.1f')}."
+        for d in result.get("mse_frame, clip by clip", [])
+    ]
     lines += ["", "Papers report of Moving MNIST, after trainings on GPUs:", ""]
     lines += [f"- {schedule}: {error}" for schedule, error in result["published"].items()]
     return [*lines, "", machine_line(result["machine"]), ""]

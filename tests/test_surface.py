@@ -25,8 +25,8 @@ FLAGS = {
     look.board: "runs port",
     judge.compare: "runs out recompute split features count",
     judge.arena: "data recipes minutes seeds out set features count",
-    use.generate: "run count seed classes solver steps schedule guidance guidance_between guide truncation between pairs "
-    "out",
+    use.generate: "run count seed classes solver steps schedule guidance guidance_between guide truncation between "
+    "pairs out",
     recognize.classify: "run pictures as_json top precision strange out",
     recognize.explain: "run pictures how of out",
     recognize.labels: "data recipe minutes images folds size set seed out",
