@@ -234,9 +234,9 @@ def forecasts() -> list[str]:
     protocol, simple = first["protocol"], first["scores"]
     lines = [f"## Forecasts of {protocol['data']} after {result['minutes']:g} minutes", ""]
     lines += [
-        f"{protocol['context']} frames given, {protocol['horizon']} forecast; {protocol['clips']:,} clips of the test"
+        f"{protocol['context']} frames given, {protocol['horizon']} forecast; {protocol['clips']:,} clips of the test set,"
     ]
-    lines += ["set, one seed. Squared error summed over a frame, as the field does.", ""]
+    lines += ["one seed. Squared error summed over a frame, as the field does.", ""]
     lines += ["| forecaster | clips trained on | squared error a frame | the last step's | SSIM | PSNR, dB |"]
     lines += ["|---|---|---|---|---|---|"]
     for name, row in result["rows"].items():
@@ -247,7 +247,7 @@ def forecasts() -> list[str]:
     for name, said in (("copy_last", "last frame again"), ("linear_motion", "steady motion")):
         of = [simple[f"{name}_{score}"]["value"] for score in ("mse_frame", "ssim", "psnr")]
         lines.append(f"| {said} | | {of[0]:.1f} | | {of[1]:.3f} | {of[2]:.2f} |")
-    lines += ["", "On Moving MNIST, whose digits are thinner, papers report after trainings on GPUs:", ""]
+    lines += ["", "Papers report of Moving MNIST, after trainings on GPUs:", ""]
     lines += [f"- {schedule}: {error}" for schedule, error in result["published"].items()]
     return [*lines, "", machine_line(result["machine"]), ""]
 
