@@ -49,6 +49,7 @@ def test_a_drawn_picture_is_found_again_with_its_class(gan: Gan) -> None:
     other = walking.projected(gan, images, torch.tensor([0, 0]), range(10), steps=5)[2]
     assert float(other.min()) > float(left.max())  # seeds 7 and 8 draw the classes b and c
 
+
 def test_a_projection_comes_back_from_beyond_white() -> None:
     """Where all pixels are beyond [-1, 1], what is seen of them has no slope."""
     gan = GanConfig(latent=6).build(DataSpec(1, 8, 8)).eval()
@@ -59,4 +60,3 @@ def test_a_projection_comes_back_from_beyond_white() -> None:
     assert abs(float(latents[0, 0])) < 0.1
     assert float(found.abs().max()) < 0.3
     assert float(left) == pytest.approx(float(found.square().mean()), abs=1e-6)
-

@@ -420,6 +420,22 @@ def test_a_rate_too_high_is_named_and_lowered(make_recipe: Any, train_in: Any, t
     assert watched.recipe.optimizers["generator"].lr < 0.1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("pictures", "told"), [(40, 1), (None, 0)])
+def test_a_discriminator_that_learns_its_pictures_by_heart_is_told(
+    pictures: int | None, told: int, make_recipe: Any, train_in: Any, digits: Dataset, tmp_path: Path
+) -> None:
+    """Without dropout it soon knows forty pictures, and not fourteen hundred."""
+    few = replace(digits, splits={**digits.splits, "train": digits.splits["train"][:pictures]})
+    narrow = ("method.generator.width=32", "method.discriminator.width=32", "method.discriminator.dropout=0")
+    rates = ("optimizers.generator.lr=0.002", "optimizers.discriminator.lr=0.001")
+    recipe = make_recipe("dcgan", *narrow, *rates, steps=120, batch=32)
+    watched = train_in(tmp_path / "run", replace(recipe, milestones=2), dataset=few)
+    assert len([e for e in events(tmp_path / "run", "watch") if "by heart" in e["message"]]) == told
+    assert (watched.state.readings[-1].memory >= watch.LEARNED_BY_HEART) == bool(told)
+    assert watched.state.troubles == [], "the score has not become worse"
+
+
 @pytest.mark.parametrize("name", ["cnn-classic", "vae-dense", "flow"])
 def test_healthy_runs_of_other_methods_raise_no_alarm(
     name: str, make_recipe: Any, train_in: Any, tmp_path: Path
