@@ -41,7 +41,8 @@ def _below(ours: Any, theirs: Any, spec: DataSpec) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, network in _networks(theirs).items():
         own = _networks(ours).get(name)
-        if hasattr(own, "backbone") and type(network) in typing.get_args(typing.get_type_hints(type(own))["backbone"]):
+        known = typing.get_type_hints(type(own)).get("backbone")
+        if own is not None and type(network) in typing.get_args(known):
             found[name] = dataclasses.replace(own, backbone=network.settled(spec))
     return found
 

@@ -51,7 +51,9 @@ def test_the_stages_of_a_resnet_end_in_its_maps(config: ResnetConfig) -> None:
     images = torch.randn(2, 1, 32, 32)
     stages = network.stage_maps(images)
     assert tuple(stage.shape[1] for stage in stages) == config.stage_widths
-    assert [stage.shape[2] for stage in stages] == [32 // config.cell(DataSpec(1, 32, 32)) // 2**i for i in range(len(stages))]
+    assert [stage.shape[2] for stage in stages] == [
+        32 // config.cell(DataSpec(1, 32, 32)) // 2**i for i in range(len(stages))
+    ]
     assert torch.equal(stages[-1], network.maps(images))
 
 

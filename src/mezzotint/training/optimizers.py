@@ -110,8 +110,8 @@ def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
 def _is_matrix(p: Tensor) -> bool:
     """Muon's are the weights that have at least 16 rows and 16 columns once flattened: the shape alone decides.
 
-    So a first layer or head of that size is one of them, which Jordan et al. 2024 leave to AdamW; one of ten classes, or
-    of 3×3 grey pixels, is not.
+    So a first layer or head of that size is one of them, which Jordan et al. 2024 leave to AdamW; one of ten classes,
+    or of 3×3 grey pixels, is not.
     """
     return p.ndim >= 2 and min(p.shape[0], p[0].numel()) >= 16
 
