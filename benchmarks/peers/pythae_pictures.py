@@ -11,6 +11,7 @@ FOLDER/reconstructions.npz are the test pictures as they come back (`images`, n 
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import tempfile
@@ -62,10 +63,8 @@ def train(model: Any, data: Tensor, seconds: float) -> int:
             output_dir=folder, num_epochs=10_000, learning_rate=1e-3, per_device_train_batch_size=common.BATCH
         )
         clock = Until(seconds)
-        try:
+        with contextlib.suppress(Enough):
             BaseTrainer(model, dataset, training_config=training, callbacks=[clock]).train()
-        except Enough:
-            pass
     model.eval()
     return clock.steps
 
