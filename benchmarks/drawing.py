@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from throughput import HERE, OURS, environment, facts, summary
 
 from mezzotint import drawing
 from mezzotint.methods.flow import FlowConfig
 from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.types import DataSpec
+from throughput import HERE, OURS, environment, facts, summary
 
 PEERS = "diffusers_unet", "lucidrains_unet"
 PEERS_IMAGES = 256

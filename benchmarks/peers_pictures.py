@@ -12,10 +12,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from mezzotint import api, machine
 from run import RULER, RUNS
 from throughput import HERE, environment
-
-from mezzotint import api, machine
 
 WHO = "diffusers", "lucidrains"
 
