@@ -34,7 +34,7 @@ SPEC = DataSpec(1, 28, 28, tuple("0123456789"), 60_000)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--looks", type=int, default=20)
+    parser.add_argument("--looks", type=int, default=10)
     parser.add_argument("--images", type=int, default=1_000, help="of ours; the peers draw 256")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", type=Path, default=HERE.parent / ".venv-peers", help="the peers' environment")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from mezzotint.data import pictures
 from mezzotint.data.decode import MAX_PIXELS, Pixels, decode
@@ -177,7 +179,7 @@ def _of_size(paths: tuple[Path, ...], spec: DataSpec, height: int, width: int, a
     return pictures.to_float(np.stack(read))
 
 
-def grey_pictures(model: Model, images: Images) -> Images:
+def grey_pictures(model: Model, images: Images) -> Float[Tensor, "n 1 h w"]:
     """What is left of pictures without their colors; raises UserError for a model that knows none."""
     if model.spec.channels == 1:
         raise UserError("--grey brings back colors, and this model draws grey pictures: name one that knows colors")

@@ -194,12 +194,13 @@ def test_a_grey_picture_gets_colors_that_fit_it(say: Say, color: Path, home: Pat
 
 
 def test_steps_and_guidance_lie_where_they_are_asked_for(say: Say, flows: Path, home: Path) -> None:
-    words = {"none": ["--guidance", 1], "nowhere": ["--guidance-between", 0, 0.1], "karras": ["--schedule", "karras"]}
+    words = {"none": ["--guidance", 1], "wide": ["--guidance", 300], "karras": ["--schedule", "karras"]}
+    words["nowhere"] = [*words["wide"], "--guidance-between", 0, 0.1]
     for name, way in {**words, "usual": []}.items():
         say("generate", flows / "flow", "--count", 4, *way, "--out", f"{name}.npz")
     drawn = {name: np.load(f"{name}.npz")["images"] for name in (*words, "usual")}
     assert np.array_equal(drawn["none"], drawn["nowhere"])
-    assert (drawn["usual"] != drawn["nowhere"]).any()
+    assert (drawn["wide"] != drawn["none"]).any()
     assert (drawn["usual"] != drawn["karras"]).any()
 
 

@@ -24,7 +24,6 @@ from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.ops.paths import Path
 from mezzotint.types import Batch, Images, Labels
 
-
 ScheduleName = Literal["even", "karras", "ddpm"]
 
 
