@@ -22,7 +22,7 @@ def noise(height: int, width: int, channels: int = 1) -> np.ndarray:
 
 def test_what_repeats_is_found_however_good_the_prediction_seems() -> None:
     """Of a sprite sheet the quickest WebP of all sees only that rows repeat; against that a prediction seems good."""
-    tile = noise(64, 64)
+    tile = noise(32, 32)
     sheet = raster(np.tile(tile, (8, 8, 1)))
     blind = io.BytesIO()
     sheet.image.convert("RGB").save(blind, "WEBP", lossless=True, quality=0, method=0)
@@ -55,7 +55,8 @@ def test_the_middle_of_a_picture() -> None:
     assert coding.middle(whole, 1200) is whole
     part = coding.middle(whole, 300)
     assert np.array_equal(np.asarray(part.image), pixels[7:22, 10:30])
-    assert coding.middle(raster(noise(1, 900)), 1).image.size == (1, 1)
+    assert coding.middle(raster(noise(1, 900)), 300).image.size == (300, 1)
+    assert coding.middle(raster(noise(900, 1)), 1).image.size == (1, 1)
 
 
 def test_sizes_that_are_known_are_not_found_again() -> None:

@@ -414,14 +414,17 @@ def test_other_formats_are_tried_on_few_pixels(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("model", ["lossless", "lossy"])
-def test_of_many_pictures_few_are_tried_in_other_formats(model: str, tmp_path: Path) -> None:
+def test_of_many_pictures_few_are_tried_in_other_formats(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compress, "SAMPLED", 3)
     (tmp_path / "in").mkdir()
-    for i in range(47):
+    for i in range(5):
         drawn("L", 3, 2).save(tmp_path / "in" / f"{i}.png")
     way = causal(1) if model == "lossless" else codec()
     told = compress.compress([tmp_path / "in"], way, tmp_path / "a.mez", verify=False).progress.sampled
-    assert told["png"] == compress.SAMPLED * len(coding._as_png(raster(drawn("L", 3, 2))))
-    assert told["webp"] == compress.SAMPLED * len(coding.as_webp(raster(drawn("L", 3, 2)), 6))
+    assert told["png"] == 3 * len(coding._as_png(raster(drawn("L", 3, 2))))
+    assert told["webp"] == 3 * len(coding.as_webp(raster(drawn("L", 3, 2)), 6))
 
 
 def test_what_a_format_does_not_take_is_not_compared(tmp_path: Path) -> None:
@@ -478,7 +481,7 @@ def whole(packed: tuple[Path, dict[str, Image.Image]]) -> list[tuple[Path, Known
 
 @pytest.mark.parametrize("which", [0, 1], ids=["lossless", "lossy"])
 @given(st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_fuzz(
     whole: list[tuple[Path, Known]], which: int, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -609,7 +612,7 @@ import sys
 from pathlib import Path
 import torch
 from mezzotint import compress, lossless, lossy
-lossless.BATCH, lossless.CHUNK, lossy.TILE, compress.GROUP = 300, 37, 32, 2000
+lossless.BATCH, lossy.TILE, compress.GROUP = 700, 32, 1000
 for threads in (1, 4):
     torch.set_num_threads(threads)
     for path in map(Path, sys.argv[1:]):
@@ -620,12 +623,12 @@ for threads in (1, 4):
 @pytest.mark.slow
 def test_another_process_decodes_archives_of_both_kinds_in_other_parts_by_other_threads(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    for i, (mode, width, height) in enumerate([("RGB", 70, 50), ("RGBA", 33, 40), ("L", 100, 90), ("LA", 9, 9)]):
+    for i, (mode, width, height) in enumerate([("RGB", 40, 12), ("RGBA", 23, 9), ("L", 34, 5), ("LA", 3, 9)]):
         drawn(mode, width, height, seed=i).save(tmp_path / "in" / f"{i}.png")
     for way, coded in ((causal(3), "predicted"), (codec(), "lossy")):
         with pytest.MonkeyPatch.context() as patch:
             without_rivals(patch)
-            compress.compress([tmp_path / "in"], way, tmp_path / f"{coded}.mez")
+            compress.compress([tmp_path / "in"], way, tmp_path / f"{coded}.mez", verify=False)
         assert {s.entry.facts["coding"] for s in archive.read(tmp_path / f"{coded}.mez").stored} == {coded}
     archives = [str(tmp_path / "predicted.mez"), str(tmp_path / "lossy.mez")]
     subprocess.run([sys.executable, "-c", DECODES, *archives], check=True)
@@ -640,7 +643,7 @@ def test_another_process_decodes_archives_of_both_kinds_in_other_parts_by_other_
 
 
 PEAKS = """
-import resource, sys
+import sys
 from pathlib import Path
 import torch
 from mezzotint import coding, compress, lossless
@@ -652,17 +655,20 @@ coding.smallest = lambda raster, way, file: way
 network = CausalConfig(widths=(16, 12)).build(DataSpec(1, 8, 8))
 for path in map(Path, sys.argv[1:]):
     compress.compress([path], network, path.with_suffix(".mez"), verify=False)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the highest use of memory has another unit, or none")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells what memory was used at most")
 def test_memory_is_bounded_by_the_tile_but_for_the_pixels(tmp_path: Path) -> None:
-    """Of a picture without rivals: 15 times as many tiles take 16 bytes for each pixel more, and a single one 100."""
+    """Sixteen times the tiles take less than 16 bytes for each pixel more; coded at once they would take over 30."""
     for side in (256, 1024):
         drawn("L", side, side).save(tmp_path / f"{side}.png")
-    paths = [str(tmp_path / f"{side}.png") for side in (256, 1024)]
-    done = subprocess.run([sys.executable, "-c", PEAKS, *paths], check=True, capture_output=True, text=True)
-    small, large = (1024 * int(line) for line in done.stdout.split())
+    paths = [str(tmp_path / f"{side}.png") for side in (256, 256, 1024)]
+    one_heap = {**os.environ, "MALLOC_ARENA_MAX": "1"}  # or each thread keeps what it has freed
+    done = subprocess.run(
+        [sys.executable, "-c", PEAKS, *paths], env=one_heap, check=True, capture_output=True, text=True
+    )
+    _, small, large = (1024 * int(line) for line in done.stdout.split())
     assert large - small < 16 * (1024**2 - 256**2)

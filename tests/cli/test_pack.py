@@ -41,7 +41,7 @@ def test_a_folder_is_compressed_told_of_and_brought_back(say: Say, folder: Path,
     assert "is not an empty folder" in say("decompress", "p.mez", "--out", "back", code=2).stderr
     say("decompress", "p.mez", "deep/3.png", "--out", "one")
     assert [p.name for p in (home / "one").rglob("*.png")] == ["3.png"]
-    (home / "cut.mez").write_bytes((home / "p.mez").read_bytes()[:-900])
+    (home / "cut.mez").write_bytes((home / "p.mez").read_bytes()[:-120])
     done = say("decompress", "cut.mez", "--out", "rest", code=2)
     assert "deep/5.png is lost: the archive ends before it" in done.stdout
     assert "is damaged or incomplete" in done.stderr

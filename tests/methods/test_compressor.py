@@ -118,4 +118,4 @@ def test_a_trained_model_gives_more_for_more() -> None:
         noisy = [
             method._coded(Batch(images, seed=s), levels, torch.full((16,), 75))[0].mean() / 1024 for s in range(10)
         ]
-    assert float(np.mean(noisy)) == pytest.approx(rates[3], rel=0.1)
+    assert float(np.mean(noisy)) == pytest.approx(rates[3], rel=0.02)
