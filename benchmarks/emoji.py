@@ -48,8 +48,9 @@ def contents(source: Path) -> dict[str, bytes]:
 def listed(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
     """Category, subject and picture of each emoji and of its skins."""
     for entry in sorted((e for e in entries if e["category"] != "Component"), key=lambda e: e["unified"]):
+        what = subject(entry["unified"])  # couples of two skins are written with other code points
         for one in (entry, *entry.get("skin_variations", {}).values()):
-            yield entry["category"], subject(one["unified"]), one["image"]
+            yield entry["category"], what, one["image"]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from mezzotint import machine
+from mezzotint import arena, machine
 
 WAYS = {"off": "method.looking.target=0", "on": "method.looking.target=0.6"}
 """None, and the setting that `gan` takes below 2,000 pictures (recipes/choose_generator.py)."""
@@ -39,14 +39,13 @@ def cut(source: Path, out: Path, count: int, side: int) -> None:
 
 
 def held(data: Path, way: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
-    """The finished trainings of an arena."""
+    """The trainings of an arena, the last try of each."""
     out = data.parent / f"{asked.recipe}-{asked.minutes:g}-{way}"
     command = [sys.executable, "-m", "mezzotint", "arena", str(data), "--recipes", asked.recipe, "--out", str(out)]
     command += ["--minutes", f"{asked.minutes:g}", "--seeds", str(asked.seeds)]
     command += ["--set", "rollbacks=0", "--set", WAYS[way]]
     subprocess.run([*command, *(["--features", asked.features] if asked.features else [])], check=True)
-    rows = [json.loads(line) for line in (out / "league.jsonl").read_text().splitlines()]
-    return [row for row in rows if "frechet" in row.get("scores", ())]
+    return arena.read(out)
 
 
 def main() -> None:
@@ -66,7 +65,12 @@ def main() -> None:
     if not data.is_dir():
         cut(asked.folder, data, asked.train, asked.side)
     rows = {way: held(data, way, asked) for way in WAYS}
-    medians = {way: statistics.median(row["scores"]["frechet"] for row in found) for way, found in rows.items()}
+    drawn = {way: [row for row in found if "frechet" in row.get("scores", ())] for way, found in rows.items()}
+    if not all(drawn.values()):
+        sys.exit(
+            f"no training finished: {[row['failed'] for found in rows.values() for row in found if 'failed' in row]}"
+        )
+    medians = {way: statistics.median(row["scores"]["frechet"] for row in found) for way, found in drawn.items()}
     result = {
         "machine": machine.facts(),
         "data": asked.folder.name,
@@ -74,16 +78,16 @@ def main() -> None:
         "train_pictures": len(list((data / "train").glob("*.png"))),
         "recipe": asked.recipe,
         "minutes": asked.minutes,
-        "protocol": rows["on"][0]["protocol"],
+        "protocol": drawn["on"][0]["protocol"],
         "ways": {
             way: {
                 "setting": WAYS[way],
                 "frechet": [row["scores"]["frechet"] for row in found],
                 "floor": found[0]["scores"]["frechet_floor"],
-                "failed": [row["failed"] for row in found if "failed" in row],
+                "failed": [row["failed"] for row in rows[way] if "failed" in row],
                 "last_over_best": [row.get("last_over_best") for row in found],
             }
-            for way, found in rows.items()
+            for way, found in drawn.items()
         },
         "with_over_without": medians["on"] / medians["off"],
     }

@@ -1,7 +1,7 @@
 """Training speed of ConvLSTM beside a plain PyTorch loop of the same cells, and forecasts of moving things by budget.
 
 python benchmarks/forecasting.py speed --out benchmarks/results/forecasting-speed.json
-python benchmarks/forecasting.py quality --data moving-fashion --out benchmarks/results/forecasting-quality.json
+python benchmarks/forecasting.py quality --data moving-mnist --out benchmarks/results/forecasting-quality.json
 
 `speed`: the same weights, clips and losses in both; first twenty steps in fp32 whose losses must agree, then steps a
 second of both in turns. The plain loop is what a tutorial writes: a cell that concatenates input and output, one step
@@ -214,8 +214,9 @@ def quality(asked: argparse.Namespace) -> dict[str, Any]:
     for name in asked.recipes:
         run = run_of(asked_for(name, data.spec, asked), asked)
         if not (run / "score.json").exists():
-            command = [sys.executable, "-m", "mezzotint", "train", name, asked.data, "--minutes", str(asked.minutes)]
-            subprocess.run([*command, *settings, "--out", str(run)], check=True)
+            begin = [name, asked.data, "--minutes", str(asked.minutes), *settings, "--out", str(run)]
+            words = ["--resume", str(run)] if (run / "run.json").is_file() else begin
+            subprocess.run([sys.executable, "-m", "mezzotint", "train", *words], check=True)
         measuring = judged(run, min(asked.count, len(data.splits["test"])))
         card = json.loads((run / "score.json").read_text())
         facts = json.loads((run / "snapshot" / "card.json").read_text())

@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found = {
                 "machine": facts("pillow"),
                 "threads": asked.threads,
-                "data": Path(asked.data).name,
+                "data": "/".join(Path(asked.data).parts[-2:]),
                 **of_folder(asked.run, Path(asked.data), Path(place)),
             }
         print(json.dumps(found, indent=1))

@@ -7,10 +7,13 @@ the next; what is measured of them is measured anew.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from mezzotint import arena
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -104,7 +107,8 @@ def lossy() -> None:
 
 def forecast() -> None:
     """What comes next in a film."""
-    script("forecasting.py", "quality", "--out", result("forecasting-quality"))
+    what = ("--data", "moving-mnist", "--recipes", "convlstm", "predrnn", "simvp")
+    script("forecasting.py", "quality", *what, "--out", result("forecasting-quality"))
 
 
 def detect() -> None:
@@ -182,7 +186,7 @@ def league(
         command = ["arena", data, "--recipes", recipe or name, "--minutes", f"{minutes:g}", "--seeds", str(seeds)]
         part("-m", "mezzotint", *command, "--out", str(out), *rule, *changes)
         if (out / "league.jsonl").exists():
-            keep(RESULTS / f"quality-{called}.jsonl", (out / "league.jsonl").read_text().splitlines())
+            keep(RESULTS / f"quality-{called}.jsonl", [json.dumps(row) for row in arena.read(out)])
 
 
 def keep(path: Path, lines: list[str]) -> None:
@@ -224,7 +228,12 @@ def cut(kind: str, *options: str) -> Path | None:
     if kind == "emoji":  # one of the sizes that the package brings
         source = next(iter(sorted((source / "img").glob("*/64"))), source)
     if not out.is_dir():
-        script("lossy.py", str(source), "--make", kind, *options, "--out", str(out))
+        new = out.with_name(f"{out.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        script("lossy.py", str(source), "--make", kind, *options, "--out", str(new))
+        if not (new / "train").is_dir():
+            return None
+        new.rename(out)
     return out
 
 

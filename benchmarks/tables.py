@@ -256,6 +256,11 @@ def interval(value: dict[str, Any], form: str) -> str:
     return f"{value['value']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
 
 
+def percent(value: float | None, form: str) -> str:
+    """A BD-rate; None is of curves that share no quality."""
+    return "no equal quality" if value is None else f"{value:{form}} %"
+
+
 def modes() -> list[str]:
     """Modes of stacked pictures."""
     result = stored("modes")
@@ -406,7 +411,7 @@ def lossy() -> list[str]:
             worse = ", ".join(f"{rate:.2f}" for rate in told["not_better_by_psnr_at_their_bits_per_pixel"]) or "none"
             lines.append(
                 f"| {result['pictures']} of {name} | {result['shape'][1]}×{result['shape'][0]} | {other} "
-                f"| {told['bd_rate_psnr']:+.1f} % | {told['bd_rate_ms_ssim']:+.1f} % "
+                f"| {percent(told['bd_rate_psnr'], '+.1f')} | {percent(told['bd_rate_ms_ssim'], '+.1f')} "
                 f"| {result['model_bytes'] / 1000:.0f} kB | {worse} |"
             )
     return [*lines, "", *dict.fromkeys(machine_line(result["machine"]) for result in results.values()), ""]
@@ -460,8 +465,9 @@ def forecasts() -> list[str]:
         f"- Clip by clip, the error of `{d['of']}` less that of `{d['less that of']}` is {interval(d, '.1f')}."
         for d in result.get("mse_frame, clip by clip", [])
     ]
-    lines += ["", "Papers report of Moving MNIST, after trainings on GPUs:", ""]
-    lines += [f"- {schedule}: {error}" for schedule, error in result["published"].items()]
+    if protocol["data"] == "moving-mnist":
+        lines += ["", "Papers report, after trainings on GPUs:", ""]
+        lines += [f"- {schedule}: {error}" for schedule, error in result["published"].items()]
     return [*lines, "", machine_line(result["machine"]), ""]
 
 
@@ -590,7 +596,8 @@ def headlines(rows: list[dict[str, Any]]) -> dict[str, str]:
     if (shrunk := stored("lossy-fashion-mnist")) is not None:
         told = shrunk["against"]["webp"]
         said["codec"] = (
-            f"{told['bd_rate_psnr']:+.0f} % of WebP's bits at equal PSNR, {told['bd_rate_ms_ssim']:+.0f} % at MS-SSIM"
+            f"{percent(told['bd_rate_psnr'], '+.0f')} of WebP's bits at equal PSNR, "
+            f"{percent(told['bd_rate_ms_ssim'], '+.0f')} at MS-SSIM"
         )
     return dict(sorted(said.items()))
 

@@ -13,7 +13,9 @@ from mezzotint.recipe import Execution
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["cnn-classic", "dcgan", "flow", "hvae", "lossless", "vae", "vicreg", "vq"])
+@pytest.mark.parametrize(
+    "name", ["cnn-classic", "codec", "dcgan", "flow", "flow-fast", "hvae", "lossless", "vae", "vicreg", "vq"]
+)
 def test_what_a_gpu_trained_it_judges(
     name: str, make_recipe: Callable[..., Any], train_in: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -340,7 +340,17 @@ def listed(*names: str, way: str = "raw") -> archive.Contents:
 
 
 def test_on_windows_names_lead_nowhere_else_and_differ_in_more_than_case() -> None:
-    names = ("a:b.png", "a_b.png", "A_B.png", "C:\\up.png", "..\\up.png", "deep/a?.png", "../up.png", "/up.png")
+    names = (
+        "a:b.png",
+        "a_b.png",
+        "A_B.png",
+        "C:\\up.png",
+        "..\\up.png",
+        "deep/a?.png",
+        "a\nb.png",
+        "../up.png",
+        "/up.png",
+    )
     targets = compress._targets(listed(*names), windows=True)
     assert set(targets) == set(names[:-2])
     assert targets["a:b.png"] == "a_b.png"

@@ -28,7 +28,7 @@ SAMPLED = 24
 """Pictures at most whose size as PNG, WebP and AVIF is told beside the archive's,"""
 SAMPLED_PIXELS = 1 << 20
 """and pixels of them altogether: slow settings of these take longer than all else."""
-FOREIGN = frozenset('\\:*?"<>|')
+FOREIGN = frozenset('\\:*?"<>|') | {chr(n) for n in range(1, 32)}
 """What no name may have on Windows, where some of it leads elsewhere."""
 
 

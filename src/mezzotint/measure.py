@@ -143,6 +143,8 @@ def measure(
     the importance-weighted bound of some pictures, and the density of a few under a method that flows back.
     """
     card = _begun(dataset, split, seed, weights)
+    if device_of(method).type == "cuda" and torch.backends.cudnn.allow_tf32:
+        card.protocol["precision"] = "fp32 network with TF32 convolutions, fp64 scores"
     with using(method):
         if isinstance(method, Detects):
             _detection(method, dataset, split, card)

@@ -44,9 +44,13 @@ def test_no_frame_lies_in_two_splits(films: Path, tmp_path: Path):
     assert not used[1] & used[2]
 
 
-def test_many_films_are_not_divided_among_splits(tmp_path: Path):
-    for number in range(12):
-        np.savez(tmp_path / f"{number}.npz", frames=noise(40, number)[..., 0])
+@pytest.mark.parametrize("together", [False, True])
+def test_many_films_are_not_divided_among_splits(tmp_path: Path, together: bool):
+    shown = [noise(40, number)[..., 0] for number in range(12)]
+    for number, frames in enumerate(() if together else shown):
+        np.savez(tmp_path / f"{number}.npz", frames=frames)
+    if together:
+        np.savez(tmp_path / "all.npz", frames=np.stack(shown)[..., None])
     data = clips.load(tmp_path, frames=5, stride=1, cache_folder=tmp_path / "cache")
     films = [set((rows // 40).tolist()) for rows in data.splits.values()]
     assert all(films)
@@ -113,7 +117,8 @@ def test_folders_of_numbered_frames_with_given_splits(tmp_path: Path):
 
 def test_damaged_packets_are_named(damaged_film: Path, tmp_path: Path):
     data = clips.load(damaged_film, frames=4, cache_folder=tmp_path)
-    assert ["damaged packet" in s.reason for s in data.skipped] == [True]
+    assert ["damaged packet" in remark for remark in data.remarks] == [True]
+    assert data.skipped == ()
 
 
 def test_short_and_damaged_films_are_named_and_passed_over(films: Path, tmp_path: Path):

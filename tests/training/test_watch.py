@@ -416,7 +416,7 @@ def test_a_rate_too_high_is_named_and_lowered(make_recipe: Any, train_in: Any, t
     names = [e["reason"] for e in events(tmp_path / "run", "rollback")]
     assert names == watched.state.troubles
     assert names
-    assert set(names) <= {"collapsed", "learns nothing"}
+    assert names[0] in {"collapsed", "learns nothing", "diverged"}
     assert watched.recipe.optimizers["generator"].lr < 0.1
 
 

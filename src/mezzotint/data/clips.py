@@ -18,7 +18,7 @@ from mezzotint.data.folders import SPLIT_FOLDERS
 from mezzotint.data.footage import FRAMES, Cut
 from mezzotint.errors import UserError
 
-FORMAT = 2
+FORMAT = 3
 """Part of every cache key: raised when the same files would be decoded or cut otherwise."""
 CUT, CUT_RATIO = 30.0, 3.0
 """A frame whose coarse picture differs so much (of 255) from the one before, and so many times as much as frames did
@@ -68,7 +68,8 @@ def load(
         digest.update(np.ascontiguousarray(splits[name]).data)
     footage = Cut(stored.pixels, length, stored.facts["rate"])
     name = path.resolve().stem or "clips"
-    return Dataset(name, stored.pixels, None, (), splits, digest.hexdigest(), skipped, footage=footage)
+    remarks = tuple(stored.facts["remarks"])
+    return Dataset(name, stored.pixels, None, (), splits, digest.hexdigest(), skipped, footage=footage, remarks=remarks)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _fill(
     new: Path, *, found: Sequence[tuple[Path, str]], asked: _Asked, progress: cache.Progress | None
 ) -> dict[str, Any]:
     """Decode all films into one array of frames, and cut it."""
-    size, rates, skipped = asked.size, list[float](), list[list[str]]()
+    size, rates, skipped, remarks = asked.size, list[float](), list[list[str]](), list[str]()
     pieces, count, colored = list[_Piece](), 0, False
     with (new / "frames.raw").open("wb") as raw:
         for done, (path, given) in enumerate(found, 1):
@@ -160,8 +161,8 @@ def _fill(
                     count += 1
             except ValueError as error:
                 skipped.append([str(path), f"{error} (its {count - begun} frames before that are used)"])
-            skipped += [[str(path), remark] for remark in shots.remarks]
-            own = _pieces(np.array(shot), begun, asked.length, done, given)
+            remarks += [f"{path}: {remark}" for remark in shots.remarks]
+            own = _pieces(np.array(shot), begun, asked.length, apart=_is_npz(path), given=given)
             if not own:
                 told = f"has {count - begun} frames, and no scene of the {asked.length} that a clip takes"
                 skipped.append([str(path), told])
@@ -175,7 +176,7 @@ def _fill(
     channels = asked.channels or (3 if colored else 1)
     frames = _written(new, count, size, channels)
     _split(new, frames, pieces, asked)
-    return {"shape": list(frames.shape), "rate": float(np.median(rates)), "skipped": skipped}
+    return {"shape": list(frames.shape), "rate": float(np.median(rates)), "skipped": skipped, "remarks": remarks}
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ class _Piece:
     start: int
     stop: int
     film: int
+    """The first frame of its film."""
     given: str
 
 
@@ -224,15 +226,16 @@ def _usual_size(frame: Pixels) -> int:
     return int(2 ** min(6, max(3, int(np.log2(min(frame.shape[:2]))))))
 
 
-def _pieces(shot: np.ndarray, begun: int, length: int, number: int, given: str) -> list[_Piece]:
-    """A film's scenes in pieces; what is too short for a clip is left out, a short rest goes to the piece before."""
+def _pieces(shot: np.ndarray, begun: int, length: int, *, apart: bool, given: str) -> list[_Piece]:
+    """A file's scenes (`apart`: each a film) in pieces; a rest too short for a clip goes to the piece before."""
     aim = int(np.clip(len(shot) // PIECES, length, LONG_PIECE * length))
     ends = [*(np.flatnonzero(np.diff(shot)) + 1).tolist(), len(shot)] if len(shot) else []
     found: list[_Piece] = []
     for start, end in zip([0, *ends], ends, strict=False):
         starts = list(range(start, end - length + 1, aim))
         stops = [*starts[1:], end] if starts else []
-        found += [_Piece(begun + a, begun + b, number, given) for a, b in zip(starts, stops, strict=True)]
+        film = begun + (start if apart else 0)
+        found += [_Piece(begun + a, begun + b, film, given) for a, b in zip(starts, stops, strict=True)]
     return found
 
 
