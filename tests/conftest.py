@@ -36,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="the Fashion-MNIST files are not on this machine"))
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="this machine has no GPU"))
+    # The longest first, so that two processes end together.
+    items.sort(key=lambda item: "test_every_block_runs" not in item.name)
 
 
 @pytest.fixture(scope="session", autouse=True)
