@@ -1,10 +1,9 @@
-"""Emoji in folders by category, for a recogniser: from the package emoji-datasource-google of npm, split by subject.
+"""Emoji in folders by category, for a recogniser: from the package emoji-datasource-google 16.0.0, split by subject.
 
-    npm pack emoji-datasource-google@16.0.0
     python benchmarks/emoji.py emoji-datasource-google-16.0.0.tgz emoji-categories
     mezzotint train recognize emoji-categories --minutes 20 --out runs/emoji
 
-Nine categories (all but "Component"), 64 pixels a side. A subject in all its skins and genders is in one split, by the
+Nine categories (all but "Component"), 64 pixels a side. A subject in all its skins, and in the genders written as such, is in one split, by the
 hash of its code points: of each category a fifth of the subjects is for the test, a tenth for validation. Of equal
 pictures (flags of islands) the first is taken.
 """
@@ -35,7 +34,7 @@ def subject(unified: str) -> str:
 
 
 def contents(source: Path) -> dict[str, bytes]:
-    """`emoji.json` and the pictures of 64 pixels, by their names alone; of a folder or of npm's archive."""
+    """`emoji.json` and the pictures of 64 pixels, by their names alone; of a folder or of the package's archive."""
     wanted = re.compile(r"(^|/)(emoji\.json|img/[^/]+/64/[^/]+\.png)$")
     if source.is_dir():
         return {p.name: p.read_bytes() for p in source.rglob("*") if wanted.search(p.as_posix())}
@@ -56,7 +55,7 @@ def listed(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
 def main() -> None:
     """Write the folders."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="npm's archive, or a folder with emoji.json and img/…/64/")
+    parser.add_argument("source", type=Path, help="the package's archive, or a folder with emoji.json and img/…/64/")
     parser.add_argument("out", type=Path)
     asked = parser.parse_args()
     files = contents(asked.source)

