@@ -3,9 +3,9 @@
     python benchmarks/emoji.py emoji-datasource-google-16.0.0.tgz emoji-categories
     mezzotint train recognize emoji-categories --minutes 20 --out runs/emoji
 
-Nine categories (all but "Component"), 64 pixels a side. A subject in all its skins, and in the genders written as such, is in one split, by the
-hash of its code points: of each category a fifth of the subjects is for the test, a tenth for validation. Of equal
-pictures (flags of islands) the first is taken.
+Nine categories (all but "Component"), 64 pixels a side. A subject in all its skins, and in the genders written as such,
+is in one split, by the hash of its code points: of each category a fifth of the subjects is for the test, a tenth for
+validation. Of equal pictures (flags of islands) the first is taken.
 """
 
 import argparse
