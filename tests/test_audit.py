@@ -91,10 +91,10 @@ def test_a_picture_drawn_again_and_again_is_a_duplicate(digits: Dataset) -> None
 @pytest.mark.slow
 @pytest.mark.fashion
 def test_one_percent_of_planted_copies_is_found_among_two_thousand(cache_folder: Path) -> None:
-    """A sixth of the training pictures, for time; `benchmarks/audit.py` takes all of them, many times."""
+    """A third of the training pictures, for time; `benchmarks/audit.py` takes all of them, many times."""
     fashion = data.load("fashion-mnist", cache_folder=cache_folder)
-    sixth = replace(fashion, splits={**fashion.splits, "train": fashion.splits["train"][::6]})
-    rest, real = with_hidden(sixth, 2000, 0)
+    third = replace(fashion, splits={**fashion.splits, "train": fashion.splits["train"][::3]})
+    rest, real = with_hidden(third, 2000, 0)
     assert audit_pictures(planted(rest, real, 20, 0, reach=2), rest).verdict == "copies"
     assert audit_pictures(real, rest).verdict == "no sign of copying"
 
