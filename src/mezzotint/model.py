@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -43,6 +43,7 @@ from mezzotint.types import (
     ShowsWhere,
     TakesGuide,
     Truncates,
+    Way,
 )
 
 Ability = TypeVar("Ability")
@@ -123,8 +124,7 @@ class Model:
         """
         self._require(Generates, "generate")
         labels = None if classes is None else self._labels(classes, len(seeds))
-        way: dict[str, Any] = {"solver": solver, "steps": steps, "schedule": schedule}
-        way |= {"guidance": guidance, "guidance_between": guidance_between}
+        way = Way(solver=solver, steps=steps, schedule=schedule, guidance=guidance, guidance_between=guidance_between)
         return drawing.draw(self._drawing_with(guide, way), list(seeds), labels)
 
     def generate_pairs(self, seeds: Sequence[int], classes: Sequence[str] | None = None) -> tuple[Images, Images]:
@@ -144,8 +144,8 @@ class Model:
         assert isinstance(other, Method)
         return Model(replace(self._stored, method=other))
 
-    def _drawing_with(self, guide: "Model | None", way: dict[str, Any]) -> Method:
-        if guide is None and all(asked is None for asked in way.values()):
+    def _drawing_with(self, guide: "Model | None", way: Way) -> Method:
+        if guide is None and way == Way():
             return self.method
         if not isinstance(self.method, DrawsInSteps):
             raise UserError(f"a {self.recipe.name} model draws in one pass: it has no solver, steps or guidance")
@@ -156,7 +156,7 @@ class Model:
                     f"a {guide.recipe.name} model cannot guide a {self.recipe.name} model: both must be flows"
                 )
             method = method.guided_by(guide.method)
-        other = method.drawing_with(**way)
+        other = method.drawing_with(way)
         assert isinstance(other, Method)
         return other
 
