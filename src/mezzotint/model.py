@@ -16,7 +16,7 @@ from mezzotint.catalog import kinds
 from mezzotint.codec import nearest
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
-from mezzotint.measure import MethodFeatures
+from mezzotint.measuring.rulers import MethodFeatures
 from mezzotint.method import Method
 from mezzotint.metrics.calibration import Calibration, distance
 from mezzotint.metrics.features import Extractor, random_filters
