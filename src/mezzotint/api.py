@@ -31,10 +31,12 @@ from mezzotint.model import extractor, load
 from mezzotint.recipe import Budget, Recipe, with_setting
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training import run as runs
-from mezzotint.training.loop import Report, Training, stepper_for
+from mezzotint.training.loop import Training
 from mezzotint.training.memory import peak_mb
 from mezzotint.training.probe import default_device
+from mezzotint.training.report import Report
 from mezzotint.training.run import Run
+from mezzotint.training.step import stepper_for
 from mezzotint.types import Classifies, Dreams, Forecasts, Generates
 
 Show = Callable[[Report], None]

@@ -25,18 +25,6 @@ from mezzotint.types import (
     WeighsCodes,
 )
 
-QUICK, USUAL = 2_000, 10_000
-"""Pictures drawn for the score card of a run of under five minutes, and of others."""
-HASTY = 500
-"""Pictures drawn for it where a method draws so slowly that more would take too much of the run's budget."""
-FORECAST = (1_000, 200, 50)
-"""Clips forecast for it: the most that take no more than a tenth of the run's budget."""
-
-
-def usual_count(minutes: float | None) -> int:
-    """Pictures to draw for the score card at the end of a run of so many minutes (or of a number of pictures)."""
-    return QUICK if minutes is None or minutes < 5 else USUAL
-
 
 def measure(
     method: Method,
@@ -138,4 +126,3 @@ def _forecasts(
             f"frechet_video compares {few} forecast futures with those that came, in features of single frames: "
             "comparable only among cards of the same numbers and extractor, and no FVD of the literature's network"
         )
-
