@@ -10,7 +10,7 @@ from mezzotint import cli
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
-    from mezzotint.training.loop import Report
+    from mezzotint.training.report import Report
     from mezzotint.training.run import Run
 
 Crop = Literal["center", "fit", "stretch"]
