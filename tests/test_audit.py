@@ -91,10 +91,10 @@ def test_a_picture_drawn_again_and_again_is_a_duplicate(digits: Dataset) -> None
 @pytest.mark.slow
 @pytest.mark.fashion
 def test_one_percent_of_planted_copies_is_found_among_two_thousand(cache_folder: Path) -> None:
-    """A third of the training pictures, for time; `benchmarks/audit.py` takes all of them, many times."""
+    """A sixth of the training pictures, for time; `benchmarks/audit.py` takes all of them, many times."""
     fashion = data.load("fashion-mnist", cache_folder=cache_folder)
-    third = replace(fashion, splits={**fashion.splits, "train": fashion.splits["train"][::3]})
-    rest, real = with_hidden(third, 2000, 0)
+    sixth = replace(fashion, splits={**fashion.splits, "train": fashion.splits["train"][::6]})
+    rest, real = with_hidden(sixth, 2000, 0)
     assert audit_pictures(planted(rest, real, 20, 0, reach=2), rest).verdict == "copies"
     assert audit_pictures(real, rest).verdict == "no sign of copying"
 
@@ -178,6 +178,7 @@ def copier(digits: Dataset, tmp_path_factory: pytest.TempPathFactory, own_home: 
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("copier")
 def test_a_model_made_to_copy_is_called_so_on_its_card(copier: Run, capsys: pytest.CaptureFixture[str]) -> None:
     judge.audit(copier.folder, count=300)
     assert "verdict: copies" in capsys.readouterr().out
@@ -197,6 +198,7 @@ def test_a_model_made_to_copy_is_called_so_on_its_card(copier: Run, capsys: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("copier")
 def test_a_model_that_never_saw_the_pictures_is_no_copier(copier: Run, digits: Dataset) -> None:
     """The same weights, audited against other pictures of the same kind."""
     seen = data.load(copier.recipe(kinds()).data.source)
@@ -208,6 +210,7 @@ def test_a_model_that_never_saw_the_pictures_is_no_copier(copier: Run, digits: D
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("copier")
 def test_an_audit_of_other_weights_is_not_shown(copier: Run, tmp_path: Path) -> None:
     shutil.copytree(copier.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -223,7 +226,7 @@ def test_two_hundred_pictures_are_copied_by_a_longer_training(digits: Dataset, t
     split = np.array(["train"] * 200 + ["validation"] * 350 + ["test"] * 350)
     np.savez(tmp_path / "few.npz", images=digits.images[rows], split=split)
     settings = ("method.latent=2", "batch=50", "milestones=0", "execution.threads=1")
-    run = api.train("vae", tmp_path / "few.npz", images=200_000, out=tmp_path / "run", settings=settings)
+    run = api.train("vae", tmp_path / "few.npz", images=120_000, out=tmp_path / "run", settings=settings)
     judge.audit(run.folder, count=1000)
     assert "**Copies.**" in (run.snapshot / "README.md").read_text()
 
@@ -245,6 +248,7 @@ def test_shadow_runs_are_trained_once_and_gone_on_with(digits: Dataset, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("copier")
 def test_other_pictures_than_those_of_the_run_are_refused(copier: Run, tmp_path: Path) -> None:
     shutil.copytree(copier.folder, tmp_path / "run")
     card = tmp_path / "run" / "snapshot" / "card.json"

@@ -60,7 +60,8 @@ def test_real_pictures_teach_as_well_as_the_floor_and_noise_teaches_nothing(digi
     assert "600 pictures" in noise.protocol["cas"]
 
 
-def test_twice_is_the_same(digits: Dataset, card: ScoreCard) -> None:
+def test_twice_is_the_same(digits: Dataset, card: ScoreCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cas, "LEAST", 3_000)
     drawn = shown(Drawer(digits, True), digits, 300)
     assert cas.added(card, drawn, digits) == cas.added(card, drawn, digits)
 

@@ -49,6 +49,14 @@ def run_command(*words: object, folder: Path, code: int = 0, **variables: str) -
     return done
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process trains `models` and runs all that stands on them."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "models" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("models"))
+
+
 @pytest.fixture(scope="session")
 def run_in() -> Say:
     """The same as a fixture, for runs that several tests share."""
@@ -65,6 +73,14 @@ def say(home: Path) -> Say:
 def shell(home: Path) -> Say:
     """The same by the installed command in a process of its own."""
     return lambda *words, code=0, **variables: run_command(*words, folder=home, code=code, **variables)
+
+
+@pytest.fixture(autouse=True)
+def few_pictures_teach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recognisers behind the classification accuracy score; tests/test_cas.py tells how well they learn."""
+    from mezzotint import cas
+
+    monkeypatch.setattr(cas, "LEAST", 6_000)
 
 
 @pytest.fixture(scope="session")

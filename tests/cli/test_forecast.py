@@ -11,6 +11,8 @@ from PIL import Image
 
 from mezzotint.data.film import open_film, save_film
 
+pytestmark = pytest.mark.xdist_group("forecast")  # one process makes what they share
+
 Say = Callable[..., Any]
 FIXED = ("--set", "execution.threads=1", "--set", "execution.precision=fp32")
 SMALL = ("--frames", "6", "--images", "128", "--set", "batch=16", "--set", "milestones=1", *FIXED)

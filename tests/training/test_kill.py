@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from mezzotint.digest import file_digest
 from mezzotint.training import checkpoint, journal
 
 pytestmark = pytest.mark.slow
+once = pytest.mark.xdist_group("kill")
+"""One process trains CLASSIC, and runs all that is compared with it."""
 
 COMMAND = str(Path(sys.executable).with_name("mezzotint"))
 CLASSIC = ["cnn-classic", "digits", "--images", "30k", "--set", "batch=64"]
@@ -50,6 +54,19 @@ def seconds_of_training(run: Path) -> float:
     return next(e["seconds"] for e in reversed(journal.read(run / "journal.jsonl")) if e["event"] == "train")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Callable[..., Path]:
+    """Where the run that such words train lies whole; the same words train once."""
+
+    @cache
+    def train(*words: str) -> Path:
+        folder = tmp_path_factory.mktemp("undisturbed")
+        finish("train", *words, "--out", "whole", folder=folder)
+        return folder / "whole"
+
+    return train
+
+
 def wait_for_steps(process: subprocess.Popen[str], run: Path) -> None:
     """Until a first checkpoint of this sitting is there."""
     before = set(run.glob("checkpoint/*"))
@@ -61,17 +78,19 @@ def wait_for_steps(process: subprocess.Popen[str], run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "threads", "precision"),
-    [(CLASSIC, 1, "fp32"), (DCGAN, 2, "bf16")],
-    ids=["classic-fp32-one-thread", "dcgan-bf16-two-threads"],
+    [
+        pytest.param(CLASSIC, 1, "fp32", marks=once, id="classic-fp32-one-thread"),
+        pytest.param(DCGAN, 2, "bf16", id="dcgan-bf16-two-threads"),
+    ],
 )
 def test_killed_at_random_instants_the_weights_are_the_same(
-    words: list[str], threads: int, precision: str, home: Path
+    words: list[str], threads: int, precision: str, home: Path, undisturbed: Callable[..., Path]
 ) -> None:
     seed = int(time.time())
     print(f"instants from seed {seed}")  # noqa: T201 - shown where the test fails
     rng = random.Random(seed)
-    finish("train", *words, *settings(threads, precision), "--out", "whole", folder=home)
-    length = seconds_of_training(home / "whole")
+    whole = undisturbed(*words, *settings(threads, precision))
+    length = seconds_of_training(whole)
     killed = home / "killed"
     process = start("train", *words, *settings(threads, precision), "--out", "killed", folder=home)
     kills = 0
@@ -86,8 +105,8 @@ def test_killed_at_random_instants_the_weights_are_the_same(
     assert process.returncode == 0, (out, err)
     assert kills >= 2
     assert len([e for e in journal.read(killed / "journal.jsonl") if e["event"] == "resume"]) >= kills
-    assert weights(killed) == weights(home / "whole"), f"seed {seed}"
-    scores = [(home / run / "score.json").read_text() for run in ("whole", "killed")]
+    assert weights(killed) == weights(whole), f"seed {seed}"
+    scores = [(run / "score.json").read_text() for run in (whole, killed)]
     assert scores[0] == scores[1]
 
 
@@ -105,10 +124,13 @@ def test_killed_before_its_first_checkpoint_a_run_begins_again(home: Path) -> No
     assert weights(home / "killed") == weights(home / "whole")
 
 
+@once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_and_says_how_to_go_on(number: signal.Signals, home: Path) -> None:
-    words = ["cnn-classic", "digits", "--images", "20k", "--set", "batch=64", *settings(1, "fp32")]
-    finish("train", *words, "--out", "whole", folder=home)
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    number: signal.Signals, home: Path, undisturbed: Callable[..., Path]
+) -> None:
+    words = [*CLASSIC, *settings(1, "fp32")]
+    whole = undisturbed(*words)
     process = start("train", *words, "--set", "checkpoint_seconds=999", "--out", "run", folder=home)
     while '"train"' not in (home / "run/journal.jsonl").read_text() if (home / "run/journal.jsonl").exists() else True:
         assert process.poll() is None
@@ -124,7 +146,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(number: signal.Signals, home: Path) 
     assert not (home / "run" / "snapshot").exists()
     assert "not finished" in finish("show", "run", folder=home)[0]
     finish(*found[2].split(), folder=home)
-    assert weights(home / "run") == weights(home / "whole")
+    assert weights(home / "run") == weights(whole)
 
 
 def test_corrupted_checkpoints_on_the_command_line(home: Path) -> None:
