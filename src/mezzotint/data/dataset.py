@@ -216,6 +216,8 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
     arrays = source.read()
     hashes = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in arrays.images]
     images = _brought_to(arrays.images, size, channels, crop)
+    if source.black_and_white and images.shape != arrays.images.shape:
+        raise UserError(f"{source.name} is black and white in its own size alone: leave --size and --channels out")
     np.save(new / "pixels.npy", images)
     n, h, w, c = arrays.images.shape
     origin = {
