@@ -70,7 +70,7 @@ def told(folder: Path, codes: int, count: int) -> dict[str, Any]:
     """What a run was, and its nats."""
     model = load(folder)
     config = model.recipe.method
-    dataset = load_data(model.recipe.data.source)
+    dataset = load_data(json.loads((folder / "recipe.json").read_text())["data"]["source"])
     assert np.isin(np.unique(dataset.images), (0, 255)).all(), f"{dataset.name} is not black and white"
     assert getattr(config, "likelihood", "") == "bernoulli", f"{folder} has no Bernoulli likelihood"
     return {
