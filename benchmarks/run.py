@@ -73,10 +73,27 @@ def flow() -> None:
 
 
 def latent() -> None:
-    """What draws from latents."""
+    """What draws from latents, and what it knows of black and white pictures in nats."""
     for recipe in ("vae", "hvae", "vq", "fsq"):
         league(recipe, {3: 1, 10: 1} if recipe == "vae" else {10: 1})
     league("vae-dense", {1: 1})
+    binarized()
+
+
+def binarized() -> None:
+    """Nats of black and white MNIST, where there is MNIST."""
+    from mezzotint.data import cache, sources
+
+    if sources._place("mnist", cache.folder()) is None:
+        print("== no mnist on this machine, its nats left out: $MEZZOTINT_DATA names where it lies", flush=True)
+        return
+    bernoulli = ("--set", "method.likelihood=bernoulli")
+    settings = {"vae-dense": (), "vae": bernoulli, "iwae": bernoulli, "hvae": bernoulli}
+    runs = [
+        trained(f"binarized-{recipe}", recipe, "binarized-mnist", "--minutes", "10", *changes)
+        for recipe, changes in settings.items()
+    ]
+    script("binarized.py", *runs, "--out", result("binarized-mnist"))
 
 
 def features() -> None:

@@ -27,6 +27,7 @@ def main() -> None:
         *distilled(),
         *editing(),
         *coding(rows),
+        *binarized(),
         *modes(),
         *few(),
         *augment(),
@@ -204,6 +205,27 @@ def coding(rows: list[dict[str, Any]]) -> list[str]:
     if any(group[0][0] == "vae-dense" for group in found):
         lines += ["", "Bits per dimension of `vae-dense` are of a Bernoulli likelihood: they compare with no others."]
     return [*lines, ""]
+
+
+def binarized() -> list[str]:
+    """Nats of black and white MNIST beside the published ones."""
+    result = stored("binarized-mnist")
+    if result is None:
+        return []
+    codes, published = result["protocol"]["codes"], result["published"]
+    lines = ["## Nats of black and white MNIST", "", "Bounds from above on -log p(x) of a test picture by importance"]
+    lines += ["weights, fewer are better. `binarized-mnist` is one draw, the same for all; Bernoulli likelihoods.", ""]
+    lines += [f"| recipe | minutes | parameters | pictures seen | test pictures | nats, {codes} codes | bits/dim |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| `{row['recipe']}` | {row['minutes']:g} | {row['parameters'] / 1e6:.1f} M | {row['images_seen']:,} "
+        f"| {row['pictures']:,} | {interval(row['nats'], '.2f')} | {row['bits_per_dimension']['value']:.4f} |"
+        for row in result["rows"]
+    ]
+    lines += ["", "Published, of models trained to the end:", "", "| model | codes | nats |", "|---|---|---|"]
+    lines += [f"| {row['model']} | {row['codes']:,} | {row['nats']:.2f} |" for row in published["rows"]]
+    lines += ["", f"From {published['source']}. Data: {published['data']}."]
+    return [*lines, "", machine_line(result["machine"]), ""]
 
 
 def titled(group: Group, changed: list[tuple[str, ...]]) -> str:
