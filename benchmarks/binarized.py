@@ -77,13 +77,13 @@ def told(folder: Path, codes: int, count: int) -> dict[str, Any]:
         "recipe": model.recipe.name,
         "data": dataset.name,
         "digest": dataset.digest,
-        "minutes": model.recipe.budget.minutes,
         "images_seen": model.card["images_seen"],
         "seconds": model.card["seconds"],
         "train_pictures": len(dataset.splits["train"]),
         "parameters": sum(p.numel() for p in model.method.parameters()),
         "weights": str(model.card["weights"]),
         **nats(model, dataset, codes, count),
+        "machine": machine.facts(),
     }
 
 
@@ -105,7 +105,7 @@ def main() -> None:
             continue
         weights = str(load(folder).card["weights"])
         rows.append(known.get(weights) or told(folder, asked.codes, asked.count))
-        result = {"machine": machine.facts(), "protocol": asked_for, "rows": rows, "published": PUBLISHED}
+        result = {"protocol": asked_for, "rows": rows, "published": PUBLISHED}
         asked.out.write_text(json.dumps(result, indent=1) + "\n")
         print(rows[-1]["recipe"], rows[-1]["nats"], flush=True)
 

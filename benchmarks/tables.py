@@ -215,17 +215,17 @@ def binarized() -> list[str]:
     codes, published = result["protocol"]["codes"], result["published"]
     lines = ["## Nats of black and white MNIST", "", "Bounds from above on -log p(x) of a test picture by importance"]
     lines += ["weights, fewer are better. `binarized-mnist` is one draw, the same for all; Bernoulli likelihoods.", ""]
-    lines += [f"| recipe | minutes | parameters | pictures seen | test pictures | nats, {codes} codes | bits/dim |"]
+    lines += [f"| recipe | seconds | parameters | pictures seen | test pictures | nats, {codes} codes | bits/dim |"]
     lines += ["|---|---|---|---|---|---|---|"]
     lines += [
-        f"| `{row['recipe']}` | {row['minutes']:g} | {row['parameters'] / 1e6:.1f} M | {row['images_seen']:,} "
+        f"| `{row['recipe']}` | {row['seconds']:.0f} | {row['parameters'] / 1e6:.1f} M | {row['images_seen']:,} "
         f"| {row['pictures']:,} | {interval(row['nats'], '.2f')} | {row['bits_per_dimension']['value']:.4f} |"
         for row in result["rows"]
     ]
     lines += ["", "Published, of models trained to the end:", "", "| model | codes | nats |", "|---|---|---|"]
     lines += [f"| {row['model']} | {row['codes']:,} | {row['nats']:.2f} |" for row in published["rows"]]
     lines += ["", f"From {published['source']}. Data: {published['data']}."]
-    return [*lines, "", machine_line(result["machine"]), ""]
+    return [*lines, "", *dict.fromkeys(machine_line(row["machine"]) for row in result["rows"]), ""]
 
 
 def titled(group: Group, changed: list[tuple[str, ...]]) -> str:
@@ -345,8 +345,8 @@ def editing() -> list[str]:
     results = {name: result for name in named if (result := stored(f"editing-{name}")) is not None}
     if not results:
         return []
-    lines = ["## Holes filled", "", "Held-out pictures; PSNR of the hole's pixels alone (95 % interval), Fréchet distance"]
-    lines[-1] += " with all that is known set to grey, between half of the pictures filled and the other half as they are."
+    lines = ["## Holes filled", "", "Held-out pictures; PSNR of the hole's pixels alone (95 % interval), Fréchet"]
+    lines[-1] += " distance with all that is known set to grey, between half of them filled and the others as they are."
     lines += ["", "| pictures | hole | filled by | PSNR, dB | Fréchet distance | floor | known pixels kept |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for name, result in results.items():

@@ -49,6 +49,18 @@ def test_squares_have_the_pixels_of_their_picture(photographs: Path, tmp_path: P
     assert len(np.unique(origins.content)) == 66
 
 
+def test_equal_squares_of_other_pictures_are_on_one_side(photographs: Path, tmp_path: Path) -> None:
+    for path in photographs.iterdir():
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[:, :SIDE] = 255  # a white margin
+        Image.fromarray(pixels).save(path)
+    found, origins = cut(photographs, tmp_path / "c")
+    of = [set(origins.content[found.splits[name]]) for name in SPLITS]
+    assert all(of)
+    assert len(set.union(*of)) == sum(map(len, of))
+    assert sum(bool((square == 255).all()) for square in found.images) > 1
+
+
 def test_a_picture_is_in_one_split_with_its_copies(photographs: Path, tmp_path: Path) -> None:
     found, origins = cut(photographs, tmp_path / "c")
     files = np.array([name.partition("#")[0] for name in origins.paths])
@@ -124,6 +136,8 @@ def test_check_tells_of_squares_and_of_no_scaling(photographs: Path, tmp_path: P
 def test_arrays_and_pictures_with_boxes_are_not_cut(photographs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave --crop cut out"):
         cut("digits", tmp_path / "c")
+    with pytest.raises(UserError, match="--size 64"):
+        dataset.load(photographs, crop="cut", cache_folder=tmp_path / "c")
     coco = '{"images": [{"id": 1, "file_name": "00.png"}], "annotations": [], "categories": [{"id": 1, "name": "a"}]}'
     (photographs / "notes.json").write_text(coco)
     with pytest.raises(UserError, match="without boxes"):

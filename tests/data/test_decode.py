@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -236,6 +236,8 @@ def test_the_cut_middle_is_as_it_was_and_a_small_picture_is_scaled():
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 300))
+@example(1, 65, 1)
+@example(64, 4160, 64)
 @settings(deadline=None, max_examples=300)
 def test_windows_lie_apart_within_the_picture_and_reach_its_edges(width, height, size):
     found = windows(width, height, size)

@@ -1,4 +1,4 @@
-"""Grey pictures made black and white: each pixel drawn once and for all, with its brightness as the probability of white.
+"""Grey pictures made black and white: each pixel drawn once, with its brightness as the probability of white.
 
 Salakhutdinov & Murray 2008 ("On the quantitative analysis of deep belief networks") made MNIST so, since then what nats
 are told of. Their very draw is three files (`formats.read_amat`); this is another draw by the same rule.
@@ -30,4 +30,4 @@ def binarized(arrays: Arrays) -> Arrays:
         levels = arrays.images[start : start + ROWS]
         numbers = keyed_uniform(KEY, np.arange(start, start + len(levels)), levels[0].size)
         images[start : start + ROWS] = np.where(numbers.reshape(levels.shape) * 255 < levels, 255, 0)
-    return replace(arrays, images=images)
+    return replace(arrays, images=images, made_from=arrays.images)

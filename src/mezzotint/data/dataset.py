@@ -218,7 +218,7 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
     if crop == CUT:
         raise UserError(f"squares are cut from files alone, and {source.name} has none: leave --crop cut out")
     arrays = source.read()
-    hashes = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in arrays.images]
+    hashes = _hashes(arrays.images)
     images = _brought_to(arrays.images, size, channels, crop)
     if source.black_and_white and images.shape != arrays.images.shape:
         raise UserError(f"{source.name} is black and white in its own size alone: leave --size and --channels out")
@@ -230,12 +230,16 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
         "modes": np.full(n, "L" if c == 1 else "RGB"),
         "turned": np.zeros(n, bool),
     }
-    given_splits = split(hashes, arrays.given)
+    given_splits = split(hashes if arrays.made_from is None else _hashes(arrays.made_from), arrays.given)
     paths = [f"#{i}" for i in range(n)]
     facts = _finish(
         new, images, arrays.labels, arrays.classes, given_splits, (), origin, paths, _kept(arrays, images, crop)
     )
     return {**facts, "things": list(arrays.things)}
+
+
+def _hashes(images: Pixels) -> list[str]:
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in images]
 
 
 def _kept(arrays: Arrays, images: Pixels, crop: str) -> dict[str, np.ndarray]:
@@ -267,6 +271,8 @@ def _fill_from_files(
     marked = None
     if listing.notes is not None and crop == CUT:
         raise UserError("squares are cut from pictures without boxes: name --crop center, fit or stretch")
+    if size is None and crop == CUT:
+        raise UserError("name the side of the squares that are cut, as with --size 64")
     if listing.notes is not None:
         marked = annotations.read(listing.root, listing.notes, [f.path for f in listing.files])
         listing = _annotated(listing, marked)
@@ -278,13 +284,15 @@ def _fill_from_files(
         Skipped(file.path, r["error"]) for file, r in zip(listing.files, results, strict=True) if "error" in r
     )
     rows = [row for pair in zip(listing.files, results, strict=True) for row in _rows(*pair)]
+    given = np.array([row.file.split for row in rows]) if rows and rows[0].file.split else None
+    rows = _on_one_side(rows, split([row.told["content"] for row in rows], given)) if crop == CUT else rows
     if not rows:
         raise UserError(
             f"none of the {len(paths)} pictures in {listing.root} can be read; the first: {skipped[0].reason}"
         )
     grey = channels is None and all(row.told["grey"] for row in rows)
     images: Pixels = np.load(out, mmap_mode="r")
-    if skipped or grey:
+    if len(rows) < len(images) or grey:
         _narrow(out, images, [row.number for row in rows], 1 if grey else images.shape[3])
         images = np.load(out, mmap_mode="r")
     files, told = [row.file for row in rows], [row.told for row in rows]
@@ -322,6 +330,13 @@ def _rows(file: File, told: dict[str, Any]) -> list[_Row]:
     if "squares" not in told:
         return [_Row(told["i"], file, told, file.path, told["content"])]
     return [_Row(told["i"] + k, file, told, f"{file.path}#{k}", content) for k, content in enumerate(told["squares"])]
+
+
+def _on_one_side(rows: list[_Row], where: dict[str, np.ndarray]) -> list[_Row]:
+    """Without squares that another split has: plain sky is in many photographs."""
+    sides = {int(i): name for name, places in where.items() for i in places}
+    first: dict[str, str] = {}
+    return [row for i, row in enumerate(rows) if first.setdefault(row.content, sides[i]) == sides[i]]
 
 
 def _annotated(listing: Listing, marked: Marked) -> Listing:

@@ -186,16 +186,16 @@ def _padded(image: Image.Image, size: int, smooth: Image.Resampling) -> Image.Im
 
 
 def windows(width: int, height: int, size: int) -> list[tuple[int, int]]:
-    """Left and top of the squares that `cut` takes: spread evenly from edge to edge, none over another, `WINDOWS` at most.
+    """Left and top of the squares that `cut` takes: spread evenly from edge to edge, none over another.
 
-    None where the picture has no room for one. As many are taken of a picture that lies on its side.
+    There are `WINDOWS` at most.     None where the picture has no room for one. As many are taken of a picture that lies on its side.
     """
     if width > height:
         return [(left, top) for top, left in windows(height, width, size)]
     columns, rows = width // size, height // size
     if not columns:
         return []
-    columns = min(columns, max(WINDOWS // rows, math.isqrt(WINDOWS * columns // rows)))
+    columns = min(columns, max(1, WINDOWS // rows, math.isqrt(WINDOWS * columns // rows)))
     rows = min(rows, WINDOWS // columns)
     return [(left, top) for top in _spread(height - size, rows) for left in _spread(width - size, columns)]
 

@@ -35,6 +35,8 @@ class Arrays:
     boxes: tuple[Rows, ...] = ()
     """Per picture, where the set comes with boxes; they hold `things`."""
     things: tuple[str, ...] = ()
+    made_from: Pixels | None = None
+    """The pictures whose splits these have, where they were made from others."""
 
 
 def read_npz(path: Path) -> Arrays:
@@ -116,9 +118,12 @@ def read_amat(path: Path) -> Pixels:
     codes = np.frombuffer(text, np.uint8)
     told = (codes == ord("0")) | (codes == ord("1"))
     width = len(text.split(b"\n", 1)[0].split())
-    side, count = math.isqrt(width), int(np.count_nonzero(told))
+    side, ends = math.isqrt(width), np.flatnonzero(codes == ord("\n"))
+    counts = np.diff(np.cumsum(told)[ends], prepend=0) if len(ends) else np.zeros(0, int)
+    rest = int(np.count_nonzero(told)) - int(counts.sum())  # of a last line without an end
+    uneven = np.setdiff1d([*counts[counts > 0], *([rest] if rest else [])], [width]).size
     foreign = np.setdiff1d(codes[~told], np.frombuffer(b" \t\r\n", np.uint8))
-    if not count or side * side != width or count % width or len(foreign) or (told[1:] & told[:-1]).any():
+    if not width or side * side != width or uneven or len(foreign) or (told[1:] & told[:-1]).any():
         raise UserError(f"{path} is damaged: it is no text of zeros and ones with as many in every line")
     return ((codes[told] - ord("0")) * np.uint8(255)).reshape(-1, side, side, 1)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +37,7 @@ def add_bound(method: HasLikelihood, dataset: Dataset, split: str, seed: int, ca
     if observation is None:
         card.protocol["likelihood"] = "exact, as a coder takes it, of 256 levels"
         return
-    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_of_what(method)}"
+    card.protocol["likelihood"] = f"evidence lower bound, one draw of the latent; {_of_what(method, dataset)}"
     card.protocol["decoder"] = observation.reading.spoken
 
 
@@ -49,7 +50,7 @@ def add_importance(method: WeighsCodes, dataset: Dataset, split: str, count: int
     bound = torch.cat(bounds)
     card.scores["bits_per_dimension_iw"] = rate.bits_per_dimension(bound, dataset.spec.dimensions)
     card.protocol["importance"] = (
-        f"importance-weighted bound, {CODES} codes a picture, {len(bound)} pictures; {_of_what(method)}"
+        f"importance-weighted bound, {CODES} codes a picture, {len(bound)} pictures; {_of_what(method, dataset)}"
     )
 
 
@@ -68,7 +69,9 @@ def add_density(method: FlowsBack, dataset: Dataset, split: str, count: int, see
     )
 
 
-def _of_what(method: Any) -> str:
+def _of_what(method: Any, dataset: Dataset) -> str:
     if getattr(method.config, "likelihood", "") == "bernoulli":
+        if np.isin(dataset.images, (0, 255)).all():
+            return "Bernoulli, of black and white pictures"
         return "Bernoulli, which scores brightness as a probability: not comparable with the others"
     return "of 256 levels"
