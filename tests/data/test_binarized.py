@@ -91,7 +91,20 @@ def test_the_published_draw_is_read_from_its_files(tmp_path: Path) -> None:
     assert (found.name, found.labels) == ("binarized-mnist-2008", None)
 
 
-@pytest.mark.parametrize("text", ["", "0 1 1\n", "0 1 1 0\n0 1\n", "0 1 1 2\n", "0.0 1 1 1\n", "0 1 11\n", "0110\n", "\n0 1 1 0\n", "0 1 1 0\n0 1 1\n0 1 1 0 1\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0 1 1\n",
+        "0 1 1 0\n0 1\n",
+        "0 1 1 2\n",
+        "0.0 1 1 1\n",
+        "0 1 11\n",
+        "0110\n",
+        "\n0 1 1 0\n",
+        "0 1 1 0\n0 1 1\n0 1 1 0 1\n",
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
     for part in ("train", "valid", "test"):
         (tmp_path / f"binarized_mnist_{part}.amat").write_text(text)
