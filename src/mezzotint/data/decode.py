@@ -188,8 +188,8 @@ def _padded(image: Image.Image, size: int, smooth: Image.Resampling) -> Image.Im
 def windows(width: int, height: int, size: int) -> list[tuple[int, int]]:
     """Left and top of the squares that `cut` takes: spread evenly from edge to edge, none over another.
 
-    There are `WINDOWS` at most, and none where the picture has no room for one. As many are taken of a picture that lies
-    on its side.
+    There are `WINDOWS` at most, and none where the picture has no room for one. As many are taken of a picture that
+    lies on its side.
     """
     if width > height:
         return [(left, top) for top, left in windows(height, width, size)]
