@@ -77,7 +77,7 @@ def told(folder: Path, codes: int, count: int) -> dict[str, Any]:
         "recipe": model.recipe.name,
         "data": dataset.name,
         "digest": dataset.digest,
-        "minutes": model.recipe.budget.minutes,
+        "minutes": model.recipe.budget.minutes or 0.0,
         "images_seen": model.card["images_seen"],
         "seconds": model.card["seconds"],
         "train_pictures": len(dataset.splits["train"]),

@@ -1,7 +1,7 @@
-"""Grey pictures made black and white: each pixel drawn once and for all, with its brightness as the probability of white.
+"""Grey pictures made black and white: each pixel drawn once and for all, white with its brightness as probability.
 
-Salakhutdinov & Murray 2008 ("On the quantitative analysis of deep belief networks") made MNIST so, since then what nats
-are told of. Their very draw is three files (`formats.read_amat`); this is another draw by the same rule.
+Salakhutdinov & Murray 2008 ("On the quantitative analysis of deep belief networks") made MNIST so, and papers tell of
+nats since. Their very draw is three files (`formats.read_amat`); this is another draw by the same rule.
 """
 
 from dataclasses import replace

@@ -186,7 +186,7 @@ def _padded(image: Image.Image, size: int, smooth: Image.Resampling) -> Image.Im
 
 
 def windows(width: int, height: int, size: int) -> list[tuple[int, int]]:
-    """Left and top of the squares that `cut` takes: spread evenly from edge to edge, none over another, `WINDOWS` at most.
+    """Left and top of the squares that `cut` takes: spread from edge to edge, none over another, `WINDOWS` at most.
 
     None where the picture has no room for one. As many are taken of a picture that lies on its side.
     """
@@ -225,7 +225,7 @@ def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dic
         return {"i": index, "error": str(error)}
     for row, square in enumerate(squares, index):
         rows[row] = square
-    told = {"width": done.width, "height": done.height, "mode": done.mode, "turned": done.turned}
+    told: dict[str, Any] = {"width": done.width, "height": done.height, "mode": done.mode, "turned": done.turned}
     if crop == CUT:
         told["squares"] = [hashlib.sha256(np.ascontiguousarray(square).data).hexdigest()[:32] for square in squares]
     return {"i": index, "content": done.content, "grey": done.grey, **told}
