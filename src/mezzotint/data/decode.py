@@ -210,7 +210,8 @@ def windows_of(path: str, size: int) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                return len(windows(*image.size, size))
+                width, height = image.size
+                return len(windows(width, height, size))
     except Exception:  # what cannot be opened is named when it is decoded
         return 0
 
