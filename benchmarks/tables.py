@@ -19,9 +19,13 @@ def main() -> None:
     parts = [
         HEAD,
         *throughput(),
+        *drawing_speed(),
         *accuracy(rows),
         *drawing(rows),
         *failures(),
+        *diffusion_peers(),
+        *distilled(),
+        *editing(),
         *coding(rows),
         *binarized(),
         *modes(),
@@ -281,6 +285,81 @@ def interval(value: dict[str, Any], form: str) -> str:
 def percent(value: float | None, form: str) -> str:
     """A BD-rate; None is of curves that share no quality."""
     return "no equal quality" if value is None else f"{value:{form}} %"
+
+
+def drawing_speed() -> list[str]:
+    """Our U-Net and the public ones while they draw."""
+    result = stored("drawing")
+    if result is None:
+        return []
+    lines = ["## Drawing speed", "", f"Pictures of 28×28 by {result['looks']} looks at networks of about equal size,"]
+    lines[-1] += " as they are before training; rounds interleaved, medians (least to most)."
+    lines += ["", "| who | parameters | pictures a second | ours is faster by |", "|---|---|---|---|"]
+    for row in result["rows"]:
+        ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})" if row["ratio"] != 1 else ""
+        lines.append(f"| {row['who']} | {row['parameters']:,} | {between(row)} | {ratio} |")
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
+def diffusion_peers() -> list[str]:
+    """What the peers' own trainers reach."""
+    result = stored("diffusion-peers")
+    if result is None:
+        return []
+    lines = [f"## The diffusion peers' trainers after {result['minutes']:g} minutes", ""]
+    lines += [f"Fashion-MNIST, drawn by DDIM in 50 steps, {result['count']:,} pictures judged as ours are.", ""]
+    lines += ["| who | parameters | pictures trained on | seconds | Fréchet distance | precision | recall |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for row in result["rows"]:
+        scores = [row["scores"][name]["value"] for name in ("frechet", "precision", "recall")]
+        lines.append(
+            f"| {row['who']} | {row['parameters']:,} | {row['images']:,} | {row['train_seconds']:.0f} "
+            f"| {scores[0]:.1f} | {scores[1]:.2f} | {scores[2]:.2f} |"
+        )
+    lines += ["", *(f"- {row['who']}: {row['settings']}." for row in result["rows"])]
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
+def distilled() -> list[str]:
+    """A distilled flow beside its teacher."""
+    result = stored("distilled")
+    if result is None:
+        return []
+    seconds, drawn = result["run"]["seconds"], result["protocol"]["drawn"]
+    lines = ["## Fewer steps", "", f"`{result['run']['recipe']}` on Fashion-MNIST after {seconds / 60:.0f} minutes,"]
+    lines[-1] += f" teacher included; {drawn:,} pictures."
+    lines += ["", "| who draws | looks | Fréchet distance | by the teacher's | recall | pictures a second |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, row in result["rows"].items():
+        scores = row["scores"]
+        lines.append(
+            f"| {name} | {row['looks']} | {scores['frechet']['value']:.2f} | {row['frechet_by_teachers']:.2f} "
+            f"| {scores['recall']['value']:.2f} | {row['images_per_second']:,.0f} |"
+        )
+    return [*lines, "", machine_line(result["machine"]), ""]
+
+
+def editing() -> list[str]:
+    """Holes filled by flows and by what needs no training."""
+    named = ("fashion-mnist", "emoji", "photographs")
+    results = {name: result for name in named if (result := stored(f"editing-{name}")) is not None}
+    if not results:
+        return []
+    lines = ["## Holes filled", "", "Held-out pictures; PSNR of the hole's pixels alone (95 % interval), Fréchet distance"]
+    lines[-1] += " with all that is known set to grey, between half of the pictures filled and the other half as they are."
+    lines += ["", "| pictures | hole | filled by | PSNR, dB | Fréchet distance | floor | known pixels kept |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for name, result in results.items():
+        for mask, found in result["masks"].items():
+            for way, row in found["filled"].items():
+                kept = "all" if row["known_pixels_identical"] else "NOT ALL"
+                lines.append(
+                    f"| {result['pictures']} of {name} | {mask}, {found['share']:.0%} | {way} "
+                    f"| {interval(row['psnr_in_hole'], '.1f')} | {row['frechet_in_hole']:.3g} "
+                    f"| {found['floor']['frechet_in_hole']:.3g} | {kept} |"
+                )
+    lines += ["", *(f"- {name}: in features of {result['features']}." for name, result in results.items())]
+    return [*lines, "", *dict.fromkeys(machine_line(result["machine"]) for result in results.values()), ""]
 
 
 def modes() -> list[str]:

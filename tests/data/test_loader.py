@@ -72,6 +72,22 @@ def test_the_second_time_around_a_picture_is_augmented_differently():
     assert len(torch.unique(stream.at(0)[0], dim=0)) == 40
 
 
+def test_a_picture_is_mirrored_in_every_other_epoch():
+    data = make(200, channels=1)
+    batches = Batches(data, "train", 200, seed=0, augment=Augment(flip=True))
+    sides: list[dict[int, bool]] = []
+    for epoch in range(4):
+        images, labels = batches.at(200 * epoch)
+        plain = torch.from_numpy(data.images[labels.numpy()].transpose(0, 3, 1, 2)).float().div(127.5).sub(1)
+        same = (images == plain).flatten(1).all(1)
+        assert ((images == plain.flip(-1)).flatten(1).all(1) | same).all()
+        sides.append(dict(zip(labels.tolist(), same.tolist(), strict=True)))
+    assert sides[0] == sides[2]
+    assert sides[1] == sides[3]
+    assert all(sides[0][number] != sides[1][number] for number in sides[0])
+    assert 70 < sum(sides[0].values()) < 130
+
+
 def test_a_batch_may_be_larger_than_the_data():
     labels = Batches(make(2), "train", 9, seed=0).at(1)[1].tolist()
     assert len(labels) == 9

@@ -11,6 +11,8 @@ from mezzotint.types import Boxes, Images
 
 NUMBERS, MORE = 8, 17
 """Uniform numbers that a picture's augmentation uses: without and with random erasing or TrivialAugment."""
+FLIP = 0
+"""The one of them that decides on mirroring."""
 TRIVIAL = slice(14, 17)
 """Those of them that TrivialAugment uses."""
 AREA, STRETCH = (0.02, 0.4), (0.3, 1 / 0.3)
@@ -24,7 +26,7 @@ class Augment:
     """What may happen to a training picture."""
 
     flip: bool = False
-    """Mirrored left to right, half of the time."""
+    """Mirrored left to right, half of the time: in every other epoch, where classes are not balanced."""
     shift: int = 0
     """Moved by up to so many pixels each way; the margin is filled by reflection."""
     cutout: int = 0
@@ -50,7 +52,7 @@ def augment(images: Images, uniforms: Tensor, config: Augment) -> Images:
     # Rounded to float32 a number just under 1 becomes 1, which would reach past the last window.
     u = uniforms.to(images.device, images.dtype).clamp(max=1 - torch.finfo(images.dtype).eps)
     if config.flip:
-        images = torch.where((u[:, 0] < 0.5).view(-1, 1, 1, 1), images.flip(-1), images)
+        images = torch.where((u[:, FLIP] < 0.5).view(-1, 1, 1, 1), images.flip(-1), images)
     if config.shift:
         images = _shifted(images, u[:, 1], u[:, 2], config.shift)
     if config.color:
@@ -72,7 +74,7 @@ def moved(boxes: Boxes, uniforms: Tensor, config: Augment, side: tuple[int, int]
     width = side[1]
     kind, left, top, right, bottom, rest = boxes.unbind(2)
     if config.flip:
-        mirrored = (u[:, 0] < 0.5)[:, None] & (kind >= 0)
+        mirrored = (u[:, FLIP] < 0.5)[:, None] & (kind >= 0)
         left, right = torch.where(mirrored, width - right, left), torch.where(mirrored, width - left, right)
     if config.shift:
         across, down = ((u[:, i : i + 1] * (2 * config.shift + 1)).long() - config.shift for i in (1, 2))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mezzotint.data.augment import TRIVIAL, Augment, augment, moved
+from mezzotint.data.augment import FLIP, TRIVIAL, Augment, augment, moved
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.trivial import trivial
 from mezzotint.errors import UserError
@@ -14,6 +14,9 @@ from mezzotint.ops.noise import keyed_uniform
 from mezzotint.types import Clips, Images, Labels
 
 __all__ = ["Augment", "Batches", "ordered"]
+
+_SIDES = 0x2545F491
+"""Added to the seed for the numbers that say which pictures the first epoch mirrors."""
 
 
 class Batches:
@@ -70,8 +73,16 @@ class Batches:
         return found
 
     def _uniforms(self, images_seen: int) -> Tensor:
+        """What `augment` goes by. A picture that is mirrored in one epoch is not in the next (Jordan 2024, sec. 3.6).
+
+        So two epochs show more pictures than by chance; where classes are balanced, chance it is.
+        """
         positions = np.arange(images_seen, images_seen + self.batch)
-        return torch.from_numpy(keyed_uniform(self.seed, positions, self.config.numbers))
+        found = keyed_uniform(self.seed, positions, self.config.numbers)
+        if self.config.flip and not self._members:
+            firsts = keyed_uniform(self.seed + _SIDES, self._indices(images_seen).numpy(), 1)[:, 0]
+            found[:, FLIP] = (firsts + positions // self.count * 0.5) % 1.0
+        return torch.from_numpy(found)
 
     def _indices(self, first: int) -> Tensor:
         """Places in the split of stream positions first … first + batch - 1, which may span epochs."""

@@ -165,7 +165,7 @@ def _scenes(cache: Path) -> ArraySource:
     behind = _place("photographs", cache) or Path("/usr/share/backgrounds")
     files = [place / "emoji.json", *sorted(p for p in behind.rglob("*") if p.is_file())]
     return ArraySource(
-        "scenes", _files_key(files, "scenes-1", fashion.key), partial(_read_scenes, fashion, place, behind)
+        "scenes", _files_key(files, "scenes-2", fashion.key), partial(_read_scenes, fashion, place, behind)
     )
 
 
@@ -186,7 +186,7 @@ def _read_scenes(fashion: ArraySource, emoji: Path, behind: Path) -> Arrays:
         stamps = scenes.glyphs(garments.images[g], seed) + [drawn[i][2] for i in e]
         kinds = np.concatenate([garments.labels[g], [things.index(drawn[i][0]) for i in e]])
         parts.append(scenes.Parts(stamps, kinds, [photographs[i] for i in p]))
-    return scenes.sets(parts, (16_000, 500, 1_000), things, 96, (28, 48))
+    return scenes.sets(parts, (32_000, 500, 1_000), things, 96, (28, 48))
 
 
 NAMED: dict[str, Callable[[Path], ArraySource]] = {
