@@ -195,7 +195,7 @@ def windows(width: int, height: int, size: int) -> list[tuple[int, int]]:
     columns, rows = width // size, height // size
     if not columns:
         return []
-    columns = min(columns, max(WINDOWS // rows, math.isqrt(WINDOWS * columns // rows)))
+    columns = min(columns, max(1, WINDOWS // rows, math.isqrt(WINDOWS * columns // rows)))
     rows = min(rows, WINDOWS // columns)
     return [(left, top) for top in _spread(height - size, rows) for left in _spread(width - size, columns)]
 
