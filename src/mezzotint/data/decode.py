@@ -211,7 +211,8 @@ def windows_of(path: str, size: int) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                return len(windows(*image.size, size))
+                width, height = image.size
+                return len(windows(width, height, size))
     except Exception:  # what cannot be opened is named when it is decoded
         return 0
 
@@ -226,7 +227,7 @@ def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dic
         return {"i": index, "error": str(error)}
     for row, square in enumerate(squares, index):
         rows[row] = square
-    told = {"width": done.width, "height": done.height, "mode": done.mode, "turned": done.turned}
+    told: dict[str, Any] = {"width": done.width, "height": done.height, "mode": done.mode, "turned": done.turned}
     if crop == CUT:
         told["squares"] = [hashlib.sha256(np.ascontiguousarray(square).data).hexdigest()[:32] for square in squares]
     return {"i": index, "content": done.content, "grey": done.grey, **told}
