@@ -20,6 +20,7 @@ import mezzotint
 from mezzotint import drawing, machine, measure
 from mezzotint.methods.fast import Fast
 from mezzotint.methods.flow import Flow
+from mezzotint.types import Way
 
 LOOKS = 50
 
@@ -40,7 +41,7 @@ def main() -> None:
     fast = model.method
     assert isinstance(fast, Fast), f"{asked.run} is no run of flow-fast"
     ways: dict[str, Any] = {"teacher": with_looks(fast.teacher, LOOKS)}
-    ways |= {f"student in {steps}": fast.drawing_with(steps=steps) for steps in fast.config.all_steps}
+    ways |= {f"student in {steps}": fast.drawing_with(Way(steps=steps)) for steps in fast.config.all_steps}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(asked.rounds):
         for name, method in ways.items():
@@ -66,7 +67,7 @@ def main() -> None:
 
 def with_looks(teacher: Flow, most: int) -> Flow:
     """Drawing in as many steps as `most` looks admit."""
-    drawn = (teacher.drawing_with(steps=steps) for steps in range(most, 0, -1))
+    drawn = (teacher.drawing_with(Way(steps=steps)) for steps in range(most, 0, -1))
     return next(method for method in drawn if looks_of(method) <= most)
 
 

@@ -1,6 +1,6 @@
 """Holes in held-out pictures, filled by trained flows and by what needs no training: PSNR and Fréchet distance.
 
-python benchmarks/editing.py fashion-mnist flow=RUN flow-inpaint=RUN --features RUN --out results/editing.json
+python benchmarks/editing.py fashion-mnist flow=RUN flow-inpaint=RUN --features RUN --out editing.json
 python benchmarks/editing.py photographs --make photographs.npz      # 64-pixel cuts of scikit-learn's two photographs
 python benchmarks/editing.py emoji --make emoji.npz --font NotoColorEmoji.ttf
 

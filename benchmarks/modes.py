@@ -1,17 +1,20 @@
 """Modes found among 1,000 by generators of stacked pictures (three grey items in the channels of one).
 
 python benchmarks/modes.py --recogniser runs/cnn --minutes 10 --out benchmarks/results/modes.json
+
+Trainings are kept under `--runs`: one that was stopped goes on, and one that is finished is only judged anew.
 """
 
 import argparse
 import json
-import tempfile
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from mezzotint import Model, load, load_data, machine, train
+from mezzotint import Model, load, load_data, machine
 from mezzotint.data.loader import ordered
 from mezzotint.metrics import modes
 from mezzotint.types import Images
@@ -36,6 +39,20 @@ def scores(found: torch.Tensor, count: int) -> dict:
     return {name: asdict(score) for name, score in found_by.items()}
 
 
+def trained(recipe: str, seed: int, asked: argparse.Namespace) -> Path | None:
+    """The finished run of a recipe and seed: begun, gone on with, or left as it is; None where it failed."""
+    budget = ("--minutes", f"{asked.minutes:g}") if asked.images is None else ("--images", f"{asked.images}")
+    run = asked.runs / f"{Path(asked.data).name}-{recipe}-{'-'.join(budget)[2:]}-{seed}"
+    if (run / "score.json").is_file():
+        return run
+    fresh = (recipe, asked.data, *budget, "--seed", str(seed), "--out", str(run))
+    words = ("--resume", str(run)) if (run / "run.json").is_file() else fresh
+    status = subprocess.run([sys.executable, "-m", "mezzotint", "train", *words], check=False).returncode
+    if status in (130, -2):  # stopped by the user
+        sys.exit(130)
+    return None if status else run
+
+
 def main() -> None:
     """Real test pictures first: what a perfect generator reaches.
 
@@ -46,10 +63,11 @@ def main() -> None:
     parser.add_argument("--recogniser", type=Path, required=True)
     parser.add_argument("--data", default="stacked-fashion-mnist")
     parser.add_argument("--recipes", nargs="+", default=["dcgan", "wgan-gp", "r3gan"])
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--images", type=int)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--images", type=int, help="train on so many pictures instead")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks/modes"))
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     recogniser, dataset = load(asked.recogniser), load_data(asked.data)
@@ -67,16 +85,11 @@ def main() -> None:
     }
     for recipe in asked.recipes:
         for seed in range(asked.seeds):
-            with tempfile.TemporaryDirectory() as place:
-                run = train(
-                    recipe,
-                    asked.data,
-                    minutes=asked.minutes,
-                    images=asked.images,
-                    out=Path(place) / "run",
-                    seed=seed,
-                )
-                model = load(run.folder)
+            run = trained(recipe, seed, asked)
+            if run is None:
+                print(f"{recipe}, seed {seed} failed: left out", flush=True)
+                continue
+            model = load(run)
             parts = torch.arange(asked.count).split(CHUNK)
             drawn = torch.cat([kinds(recogniser, model.generate(part.tolist())) for part in parts])
             facts = {"images_seen": model.card["images_seen"], "seconds": model.card["seconds"]}

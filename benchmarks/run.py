@@ -72,11 +72,48 @@ def flow() -> None:
     league("flow-plain", {4: 1}, recipe="flow", settings=PLAIN)
 
 
+def diffusion() -> None:
+    """Flows beside the diffusion peers, and in fewer steps."""
+    script("drawing.py", "--out", result("drawing"))
+    script("peers_pictures.py", "--count", "2000", "--out", result("diffusion-peers"))
+    fast = trained("flow-fast", "flow-fast", "fashion-mnist", "--minutes", "15")
+    script("distilled.py", fast, "--features", str(ruler()), "--out", result("distilled"))
+
+
+def editing() -> None:
+    """Holes filled by flows of ten minutes."""
+    kinds = {"fashion-mnist": "fashion-mnist", "emoji": cut("emoji"), "photographs": cut("photographs")}
+    for kind, data in kinds.items():
+        if data is not None:
+            size = () if kind == "fashion-mnist" else ("--size", "64")
+            names = "flow", "flow-inpaint"
+            runs = [f"{n}={trained(f'{n}-{kind}', n, str(data), '--minutes', '10', *size)}" for n in names]
+            rule = ("--features", str(ruler())) if kind == "fashion-mnist" else ()
+            script("editing.py", str(data), *runs, *rule, "--out", result(f"editing-{kind}"))
+
+
 def latent() -> None:
-    """What draws from latents."""
+    """What draws from latents, and what it knows of black and white pictures in nats."""
     for recipe in ("vae", "hvae", "vq", "fsq"):
         league(recipe, {3: 1, 10: 1} if recipe == "vae" else {10: 1})
     league("vae-dense", {1: 1})
+    binarized()
+
+
+def binarized() -> None:
+    """Nats of black and white MNIST, where there is MNIST."""
+    from mezzotint.data import cache, sources
+
+    if sources._place("mnist", cache.folder()) is None:
+        print("== no mnist on this machine, its nats left out: $MEZZOTINT_DATA names where it lies", flush=True)
+        return
+    bernoulli = ("--set", "method.likelihood=bernoulli")
+    settings = {"vae-dense": (), "vae": bernoulli, "iwae": bernoulli, "hvae": bernoulli}
+    runs = [
+        trained(f"binarized-{recipe}", recipe, "binarized-mnist", "--minutes", "10", *changes)
+        for recipe, changes in settings.items()
+    ]
+    script("binarized.py", *runs, "--out", result("binarized-mnist"))
 
 
 def features() -> None:
@@ -140,6 +177,8 @@ PARTS: dict[str, Callable[[], None]] = {
     "recognize": recognize,
     "gan": gan,
     "flow": flow,
+    "diffusion": diffusion,
+    "editing": editing,
     "latent": latent,
     "features": features,
     "lossy": lossy,

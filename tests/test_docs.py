@@ -1,7 +1,7 @@
 """The README does what it says: every block of commands and of Python runs, in order, in a new user's folder.
 
-Blocks marked `text` are not run. Long budgets and large counts are cut short, Fashion-MNIST has fewer pictures, and
-there is one core, since pytest's other process is busy with the other; nothing else is changed.
+Blocks marked `text` are not run. Long budgets and large counts are cut short, Fashion-MNIST has fewer pictures,
+there are no other data, and commands have one core, since pytest's other process is busy with the other.
 """
 
 import os

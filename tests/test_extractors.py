@@ -14,7 +14,7 @@ from mezzotint import extractors, measure
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.extractors import from_weights
-from mezzotint.measure import MethodFeatures
+from mezzotint.measuring.rulers import MethodFeatures
 from mezzotint.metrics.features import INCEPTION_2015, Extractor, Spatial, random_filters
 from mezzotint.model import extractor
 from mezzotint.networks.dinov2 import Dinov2Config

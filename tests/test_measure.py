@@ -14,6 +14,8 @@ from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import ordered
 from mezzotint.errors import UserError
+from mezzotint.measuring import likelihood
+from mezzotint.measuring.rulers import MethodFeatures
 from mezzotint.method import Method
 from mezzotint.metrics.interval import proportion
 
@@ -53,8 +55,8 @@ def test_accuracy_is_the_share_of_right_answers(methods: dict[str, Method], digi
 def test_a_flow_is_glanced_at_by_its_error_and_measured_by_its_density(
     methods: dict[str, Method], digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "DENSITY_STEPS", 2)
-    monkeypatch.setattr(measure, "DENSITIES", 8)
+    monkeypatch.setattr(likelihood, "DENSITY_STEPS", 2)
+    monkeypatch.setattr(likelihood, "DENSITIES", 8)
     flow: Any = methods["flow"]
     look = glance.validation_score(flow, digits)
     assert (look.name, look.higher_is_better) == ("denoising_error", False)
@@ -90,7 +92,7 @@ def test_more_codes_a_picture_tighten_the_bound(methods: dict[str, Method], digi
     tight, loose = card.scores["bits_per_dimension_iw"], card.scores["bits_per_dimension"]
     assert tight.value < loose.value
     assert tight.n == 50
-    assert f"{measure.CODES} codes a picture, {tight.n} pictures" in card.protocol["importance"]
+    assert f"{likelihood.CODES} codes a picture, {tight.n} pictures" in card.protocol["importance"]
     assert card.protocol["decoder"] == "discretized logistic, a scale a channel"
     assert "bits_per_dimension_iw" not in measure.measure(methods["vae"], digits, count=50).scores
 
@@ -127,7 +129,7 @@ def test_a_perfect_forger_is_at_no_distance(digits: Dataset, methods: dict[str, 
     assert abs(card.scores["frechet"].value) < 1e-3 * scale
     assert card.scores["precision"].value == card.scores["recall"].value == card.scores["coverage"].value == 1
     assert abs(card.scores["frechet_spatial"].value) < 1e-3 * card.scores["frechet_spatial_floor"].value
-    ruler = measure.MethodFeatures(methods["cnn-classic"].eval(), "cnn-classic", "0" * 64)
+    ruler = MethodFeatures(methods["cnn-classic"].eval(), "cnn-classic", "0" * 64)
     for extractor in (None, ruler):
         moved = measure.measure(Mover(), digits, count=count, extractor=extractor, thorough=True)
         assert moved.scores["frechet_spatial"].low > moved.scores["frechet_spatial_floor"].high
@@ -180,7 +182,7 @@ def test_an_empty_or_unknown_split_is_said(methods: dict[str, Method], digits: D
 
 
 def test_a_ruler_of_another_shape_is_refused(methods: dict[str, Method], digits: Dataset) -> None:
-    ruler = measure.MethodFeatures(methods["cnn-classic"], "cnn", "abc")
+    ruler = MethodFeatures(methods["cnn-classic"], "cnn", "abc")
     with pytest.raises(UserError, match="8×8×1"):
         ruler(torch.zeros(2, 1, 9, 9))
 
@@ -220,11 +222,11 @@ def test_the_share_of_drawn_pictures_that_a_recogniser_sees_as_asked(
     asked = torch.arange(100) % 10
     seen = torch.where(torch.arange(100) % 4 == 0, (asked + 3) % 10, asked)
     drawn = shades[seen].numpy().astype(np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
-    ruler = measure.MethodFeatures(Shade(), "shade", "0" * 64)
+    ruler = MethodFeatures(Shade(), "shade", "0" * 64)
     card = measure.judge(drawing.Drawn(drawn, asked), digits, extractor=ruler)
     assert card.scores["asked_class"] == proportion(75, 100)
     # Of the real pictures those that are seen as what they are; by the network's own answers.
-    own = measure.MethodFeatures(methods["cnn-classic"].eval(), "cnn-classic", "0" * 64)
+    own = MethodFeatures(methods["cnn-classic"].eval(), "cnn-classic", "0" * 64)
     card = measure.measure(methods["gan-mlp"], digits, count=len(digits.splits["test"]), extractor=own)
     images, labels = next(ordered(digits, "test", 10_000))
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """Train, judge and use image models on your own pictures.
 
 >>> import mezzotint as mz
->>> run = mz.train("vae", "fashion-mnist", minutes=3)
+>>> run = mz.train("vae-dense", "fashion-mnist", minutes=1)
 >>> mz.load(run).generate(seeds=range(16))
 """
 

@@ -22,17 +22,21 @@ from mezzotint.data.loader import spread
 from mezzotint.data.pictures import enlarged
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
+from mezzotint.measuring import recognition
 from mezzotint.method import Method
 from mezzotint.methods.classifier import ClassifierConfig
 from mezzotint.metrics import calibration
+from mezzotint.metrics.distribution import FEWEST
 from mezzotint.model import extractor, load
 from mezzotint.recipe import Budget, Recipe, with_setting
 from mezzotint.scorecard import ScoreCard
 from mezzotint.training import run as runs
-from mezzotint.training.loop import Report, Training, stepper_for
+from mezzotint.training.loop import Training
 from mezzotint.training.memory import peak_mb
 from mezzotint.training.probe import default_device
+from mezzotint.training.report import Report
 from mezzotint.training.run import Run
+from mezzotint.training.step import stepper_for
 from mezzotint.types import Classifies, Dreams, Forecasts, Generates
 
 Show = Callable[[Report], None]
@@ -295,11 +299,11 @@ def calibration_of(method: Method, dataset: Dataset) -> tuple[dict[str, Any], to
     Of methods that recognise, where there are held-out data. Fitted on validation pictures, on no others: those of the
     test split judge.
     """
-    if not isinstance(method, Classifies) or len(dataset.splits["validation"]) < measure.FEWEST:
+    if not isinstance(method, Classifies) or len(dataset.splits["validation"]) < FEWEST:
         return {}, None
-    logits, labels = measure.answers(method, dataset, "validation")
-    known = calibration.directions(measure.features(method, dataset, "train", calibration.KNOWN))
-    distances = calibration.distance(measure.features(method, dataset, "validation"), known)
+    logits, labels = recognition.answers(method, dataset, "validation")
+    known = calibration.directions(recognition.features(method, dataset, "train", calibration.KNOWN))
+    distances = calibration.distance(recognition.features(method, dataset, "validation"), known)
     return {"calibration": codec.encode(calibration.fit(logits, labels, "validation", distances))}, known
 
 
@@ -341,8 +345,8 @@ def remeasure(
     `model.extractor` reads it), `count` the pictures to draw; the split is the test split unless it is empty. Raises
     UserError for what a user can mend.
     """
-    if count < measure.FEWEST:
-        raise UserError(f"the number of pictures to draw must be at least {measure.FEWEST}, not {count}")
+    if count < FEWEST:
+        raise UserError(f"the number of pictures to draw must be at least {FEWEST}, not {count}")
     refuse_odd_seed(seed)
     run, model = runs.find(Path(folder)), load(folder)
     recipe = run.recipe(catalog.kinds())

@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 
-from mezzotint import catalog, drawing, machine, measure, page, scorecard
+from mezzotint import catalog, drawing, machine, page, scorecard
 from mezzotint.data import clips, dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
+from mezzotint.metrics.distribution import FEWEST
 from mezzotint.model import extractor, load
 from mezzotint.recipe import with_setting
 from mezzotint.training import journal, lines
@@ -97,8 +98,8 @@ def hold(
 
 def _refuse_at_once(contest: Contest, recipes: Sequence[str]) -> str:
     """Raise UserError for what every training or measuring would fail with; returns the digest of the data."""
-    if contest.count < measure.FEWEST or not 0 < contest.minutes < math.inf:
-        raise UserError(f"an arena needs a positive number of minutes and a count of at least {measure.FEWEST}")
+    if contest.count < FEWEST or not 0 < contest.minutes < math.inf:
+        raise UserError(f"an arena needs a positive number of minutes and a count of at least {FEWEST}")
     kinds = {catalog.entry(recipe).clips for recipe in recipes}
     if len(kinds) > 1:
         raise UserError("recipes for still pictures and for clips do not meet in one arena: name those of one kind")

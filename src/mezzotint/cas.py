@@ -16,7 +16,7 @@ from mezzotint.networks.residual import ResidualConfig
 from mezzotint.recipe import Budget, Execution, Recipe
 from mezzotint.recipes.recognize import cnn
 from mezzotint.scorecard import ScoreCard
-from mezzotint.training.loop import stepper_for
+from mezzotint.training.step import stepper_for
 
 NAME = "classification_accuracy_score"
 WIDTH, BATCH = 16, 128

@@ -4,6 +4,7 @@ import errno
 import math
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -227,7 +228,7 @@ class Decompressed:
 def decompress(
     path: Path, out: Path, network: Causal | Decoder | None = None, names: Sequence[str] = ()
 ) -> Decompressed:
-    """Write the pictures of an archive (or those named) into the folder `out`.
+    """Write the pictures of an archive (or those named) into the folder `out`, never over a file that is there.
 
     `network` is needed where no copy of the model is inside. What is damaged is told in `lost`, all else is saved.
     Raises UserError for what is no archive, for a model that is another one and for names that are not in it.
@@ -240,13 +241,14 @@ def decompress(
         lost.append(
             Lost(f"{contents.nameless} pictures", "their part of the index is damaged, and their names with it")
         )
-    targets = _targets(contents)
+    # By the entry rather than its name, which another one may have as well.
+    targets = dict(zip(map(id, contents.stored), _targets(contents), strict=True))
     with path.open("rb") as file:
         for group in _in_groups(stored):
             for one, result in zip(group, _decoded(file, group, network), strict=True):
                 name = one.entry.name
                 path_or_reason = (
-                    result if isinstance(result, str) else _written(out, targets.get(name), result, contents)
+                    result if isinstance(result, str) else _written(out, targets[id(one)], result, contents)
                 )
                 if isinstance(path_or_reason, str):
                     lost.append(Lost(name, path_or_reason))
@@ -273,14 +275,16 @@ def _model(path: Path, contents: Contents, network: Causal | Decoder | None) -> 
 
 
 def chosen(contents: Contents, names: Sequence[str]) -> list[Stored]:
-    """Entries by name, or all; raises UserError for a name that is not there."""
+    """Entries by name (several may have one), or all; raises UserError for a name that is not there."""
     if not names:
         return list(contents.stored)
-    known = {stored.entry.name: stored for stored in contents.stored}
+    known: dict[str, list[Stored]] = {}
+    for stored in contents.stored:
+        known.setdefault(stored.entry.name, []).append(stored)
     missing = next((name for name in names if name not in known), None)
     if missing is not None:
         raise UserError(f"there is no picture {missing!r} in the archive: `mezzotint inspect` lists them")
-    return [known[name] for name in names]
+    return [stored for name in dict.fromkeys(names) for stored in known[name]]
 
 
 def _in_groups(stored: Sequence[Stored]) -> Iterator[list[Stored]]:
@@ -324,22 +328,26 @@ def _decoded(file: IO[bytes], group: Sequence[Stored], network: Causal | Decoder
     return [results[i] for i in range(len(group))]
 
 
-def _targets(contents: Contents, *, windows: bool = os.name == "nt") -> dict[str, str]:
+def _targets(contents: Contents, *, windows: bool = os.name == "nt") -> list[str | None]:
     """Where each picture is written, relative to the folder: its own name with the ending of what it becomes.
 
-    Names that lead out of the folder have no place; no two share one.
+    Names that lead out of the folder have no place; no two share one, not even two of one name.
     """
-    targets: dict[str, str] = {}
+    targets: list[str | None] = []
     taken = set[str]()
     for stored in contents.stored:
         place = _place(stored.entry.name, windows=windows)
-        for target in () if place is None else _spellings(place, stored.entry.facts):
-            alike = target.lower() if windows else target
-            if alike not in taken:
-                taken.add(alike)
-                targets[stored.entry.name] = target
-                break
+        spellings = () if place is None else _spellings(place, stored.entry.facts)
+        target = next((spelling for spelling in spellings if _alike(spelling, windows=windows) not in taken), None)
+        targets.append(target)
+        if target is not None:
+            taken.add(_alike(target, windows=windows))
     return targets
+
+
+def _alike(target: str, *, windows: bool) -> str:
+    """What two names have in common that are one to the disk."""
+    return target.lower() if windows or sys.platform == "darwin" else target
 
 
 def _place(name: str, *, windows: bool) -> PurePosixPath | None:
@@ -361,6 +369,8 @@ def _written(out: Path, target: str | None, result: Result, contents: Contents) 
     if target is None:
         return "its name leads out of the folder, or is that of another one"
     try:
+        if (out / target).is_file():
+            return "a file of that name is there already"
         return _write(out / target, result, contents)
     except (NotADirectoryError, FileExistsError, IsADirectoryError):
         return "a file of the archive has the name of its folder"

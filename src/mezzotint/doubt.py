@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mezzotint import api, catalog, measure, page, snapshot
+from mezzotint import api, catalog, page, snapshot
 from mezzotint.audit import shadow_digest
 from mezzotint.data import dataset as data
 from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
+from mezzotint.measuring import recognition
 from mezzotint.metrics.confident import Doubts, doubts
 from mezzotint.recipe import Budget, Recipe, with_setting
 from mezzotint.shadows import train_to_end
@@ -104,7 +105,7 @@ def held_out(
         train_to_end(folder, recipe, part, show, anew="name another folder with --out")
         method = snapshot.load(folder, catalog.kinds()).method
         assert isinstance(method, Classifies)
-        parts.append((judged, measure.answers(method, part, "test")[0].softmax(1)))
+        parts.append((judged, recognition.answers(method, part, "test")[0].softmax(1)))
     rows = np.concatenate([judged for judged, _ in parts])
     order = np.argsort(rows)
     return rows[order], torch.cat([p for _, p in parts])[torch.from_numpy(order)]

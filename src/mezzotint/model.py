@@ -2,30 +2,31 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from mezzotint import audit, codec, drawing, explain, extractors, measure, snapshot, walking
+from mezzotint.abilities import verbs_of
+from mezzotint.answering import Answers, answered, threshold
 from mezzotint.audit import AuditCard, Shadow
 from mezzotint.catalog import kinds
-from mezzotint.codec import nearest
 from mezzotint.data.dataset import Dataset
 from mezzotint.errors import UserError
-from mezzotint.measure import MethodFeatures
+from mezzotint.measuring.rulers import MethodFeatures
 from mezzotint.method import Method
 from mezzotint.metrics.calibration import Calibration, distance
 from mezzotint.metrics.features import Extractor, random_filters
+from mezzotint.naming import Naming
 from mezzotint.scorecard import ScoreCard
 from mezzotint.types import (
     Boxes,
     Classifies,
     Clips,
-    Compresses,
     DataSpec,
     Decodes,
     Detects,
@@ -43,22 +44,10 @@ from mezzotint.types import (
     ShowsWhere,
     TakesGuide,
     Truncates,
+    Way,
 )
 
 Ability = TypeVar("Ability")
-
-_UNCALIBRATED = "this model's card knows of no validation pictures: train it again, on data that have some"
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a recogniser says of pictures."""
-
-    probabilities: Float[Tensor, "n k"]
-    known: Bool[Tensor, " n"]
-    """False where it had better say that it does not know."""
-    strangeness: Float[Tensor, " n"] | None
-    """The share of validation pictures that are less strange; None where the model's card knows of none."""
 
 
 class Model:
@@ -69,6 +58,7 @@ class Model:
         self.method = stored.method
         self.recipe = stored.recipe
         self.card = stored.card
+        self._naming = Naming(stored.method, stored.recipe.name)
 
     @property
     def spec(self) -> DataSpec:
@@ -78,30 +68,7 @@ class Model:
     @property
     def abilities(self) -> tuple[str, ...]:
         """The verbs that this model knows."""
-        found: list[str] = ["detect"] if isinstance(self.method, Detects) else []
-        if isinstance(self.method, Classifies):
-            found.append("classify")
-        elif isinstance(self.method, Embeds):
-            found.append("measure with its features")
-        if isinstance(self.method, Generates):
-            found.append("generate")
-        if isinstance(self.method, DrawsPairs):
-            found.append("draw pairs")
-        if isinstance(self.method, Encodes):
-            found += ["reconstruct", "interpolate"]
-        if isinstance(self.method, Decodes):
-            found += ["go between seeds", "walk along factors", "project pictures"]
-        if isinstance(self.method, FlowsBack):
-            found.append("go to noise and back")
-        if isinstance(self.method, Forecasts):
-            found.append("forecast")
-        if isinstance(self.method, Dreams) and self.method.dreams:
-            found.append("dream")
-        if isinstance(self.method, Edits):
-            found.append("edit")
-        if isinstance(self.method, Compresses):
-            found.append("compress")
-        return tuple(found)
+        return verbs_of(self.method)
 
     def generate(
         self,
@@ -122,15 +89,14 @@ class Model:
         a worse one of its kind, from which guidance then goes away (Karras et al. 2024, autoguidance).
         """
         self._require(Generates, "generate")
-        labels = None if classes is None else self._labels(classes, len(seeds))
-        way: dict[str, Any] = {"solver": solver, "steps": steps, "schedule": schedule}
-        way |= {"guidance": guidance, "guidance_between": guidance_between}
+        labels = None if classes is None else self._naming.numbers(classes, len(seeds))
+        way = Way(solver=solver, steps=steps, schedule=schedule, guidance=guidance, guidance_between=guidance_between)
         return drawing.draw(self._drawing_with(guide, way), list(seeds), labels)
 
     def generate_pairs(self, seeds: Sequence[int], classes: Sequence[str] | None = None) -> tuple[Images, Images]:
         """For each seed the picture that `generate` draws, and the one that belongs to it (cogan: its edges)."""
         self._require(DrawsPairs, "draw pairs")
-        labels = None if classes is None else self._labels(classes, len(seeds))
+        labels = None if classes is None else self._naming.numbers(classes, len(seeds))
         return drawing.draw_pairs(self.method, list(seeds), labels)
 
     def truncated(self, bound: float) -> "Model":
@@ -144,8 +110,8 @@ class Model:
         assert isinstance(other, Method)
         return Model(replace(self._stored, method=other))
 
-    def _drawing_with(self, guide: "Model | None", way: dict[str, Any]) -> Method:
-        if guide is None and all(asked is None for asked in way.values()):
+    def _drawing_with(self, guide: "Model | None", way: Way) -> Method:
+        if guide is None and way == Way():
             return self.method
         if not isinstance(self.method, DrawsInSteps):
             raise UserError(f"a {self.recipe.name} model draws in one pass: it has no solver, steps or guidance")
@@ -156,7 +122,7 @@ class Model:
                     f"a {guide.recipe.name} model cannot guide a {self.recipe.name} model: both must be flows"
                 )
             method = method.guided_by(guide.method)
-        other = method.drawing_with(**way)
+        other = method.drawing_with(way)
         assert isinstance(other, Method)
         return other
 
@@ -189,13 +155,13 @@ class Model:
         """The noise that each picture is drawn from; a model trained by class is told them (or the one of all)."""
         method = self._require(FlowsBack, "go to noise and back")
         with drawing.using(self.method):
-            return torch.cat([method.to_noise(*part) for part in self._by_class(self._fitting(images), classes)])
+            return torch.cat([method.to_noise(*part) for part in self._naming.chunks(self._fitting(images), classes)])
 
     def from_noise(self, noise: Images, classes: Sequence[str] | None = None) -> Images:
         """The picture of each noise; with another class than on the way there, an edited picture."""
         method = self._require(FlowsBack, "go to noise and back")
         with drawing.using(self.method):
-            drawn = [method.from_noise(*part) for part in self._by_class(self._fitting(noise), classes)]
+            drawn = [method.from_noise(*part) for part in self._naming.chunks(self._fitting(noise), classes)]
         return torch.cat(drawn).clamp(-1, 1)
 
     @property
@@ -211,33 +177,15 @@ class Model:
         97.5 % confidence, for pictures like those of validation), and where the picture is not stranger than the share
         `strange` of validation pictures. Raises UserError for a promise that cannot be given.
         """
-        logits, calibration = self._logits(images), self.calibration
-        probabilities = logits.softmax(1)
+        probabilities, calibration = self.classify(images), self.calibration
         strangeness, seen = None, self._stored.known
         if calibration is not None and seen is not None:
             strangeness = calibration.strangeness(distance(self.features(images), seen))
-        known = torch.ones(len(images), dtype=torch.bool)
-        if precision is not None:
-            known &= probabilities.max(1).values.double() >= self.threshold(precision)
-        if strange is not None:
-            if strangeness is None:
-                raise UserError(_UNCALIBRATED)
-            known &= strangeness <= strange
-        return Answers(probabilities, known, strangeness)
+        return answered(probabilities, strangeness, calibration, precision, strange)
 
     def threshold(self, precision: float) -> float:
         """The probability from which on answers have this precision; raises UserError where none has."""
-        if not 0 < precision < 1:
-            raise UserError(f"a precision lies between 0 and 1, like 0.99; not {precision:g}")
-        if self.calibration is None:
-            raise UserError(_UNCALIBRATED)
-        found = self.calibration.threshold(precision)
-        if found is None:
-            raise UserError(
-                f"no threshold promises a precision of {precision:g}: on {self.calibration.pictures} validation "
-                f"pictures at most {self.calibration.best_precision():.3f} can be shown; ask for less"
-            )
-        return found
+        return threshold(self.calibration, precision)
 
     def grad_cam(self, images: Images, labels: Labels) -> Tensor:
         """How much each place speaks for a class, n × h × w from 0 to 1 (`mezzotint.explain.grad_cam`)."""
@@ -250,12 +198,10 @@ class Model:
 
     def classify(self, images: Images) -> Tensor:
         """Probabilities of the classes `spec.classes`, n × classes."""
-        return self._logits(images).softmax(1)
-
-    def _logits(self, images: Images) -> Tensor:
         method = self._require(Classifies, "classify")
         with drawing.using(self.method):
-            return torch.cat([method.classify(part).float() for part in self._fitting(images).split(drawing.CHUNK)])
+            parts = [method.classify(part).float() for part in self._fitting(images).split(drawing.CHUNK)]
+        return torch.cat(parts).softmax(1)
 
     def detect(self, images: Images) -> Boxes:
         """Boxes found in each picture, in its pixels, surest first; their classes are those of `spec.things`."""
@@ -273,13 +219,13 @@ class Model:
         """The latent of each picture, n × latent; a model trained by class is told them (or the one of all)."""
         method = self._require(Encodes, "reconstruct")
         with drawing.using(self.method):
-            return torch.cat([method.encode(*part) for part in self._by_class(self._fitting(images), classes)])
+            return torch.cat([method.encode(*part) for part in self._naming.chunks(self._fitting(images), classes)])
 
     def decode(self, latents: Tensor, classes: Sequence[str] | None = None) -> Images:
         """The picture of each latent, of the classes as in `encode`."""
         method = self._require(Encodes, "reconstruct")
         with drawing.using(self.method):
-            return torch.cat([method.decode(*part) for part in self._by_class(latents, classes)])
+            return torch.cat([method.decode(*part) for part in self._naming.chunks(latents, classes)])
 
     def reconstruct(self, images: Images, classes: Sequence[str] | None = None) -> Images:
         """Each picture as the model remembers it."""
@@ -303,23 +249,13 @@ class Model:
         weights = torch.linspace(0, 1, steps)[:, None]
         return self.decode(torch.lerp(ends[:1], ends[1:], weights), classes)
 
-    def _by_class(self, rows: Tensor, classes: Sequence[str] | None) -> list[tuple[Tensor, Labels | None]]:
-        """Chunks of rows with their classes, which a model trained by class cannot do without."""
-        chunks = rows.split(drawing.CHUNK)
-        if not classes:
-            if self.codes_by_class:
-                raise UserError(f"{self.recipe.name} was trained by class: name the class of each picture, or of all")
-            return [(chunk, None) for chunk in chunks]
-        named = list(classes) * len(rows) if len(classes) == 1 else classes
-        return list(zip(chunks, self._labels(named, len(rows)).split(drawing.CHUNK), strict=True))
-
     def between(self, seeds: tuple[int, int], steps: int, classes: Sequence[str] = ()) -> Float[Tensor, "steps c h w"]:
         """`steps` pictures from that of one seed to that of another, over the sphere that the noise lies on.
 
         `classes` are none (those that `generate` would draw), one for all, or two to go from one to the other.
         """
         self._require(Decodes, "go between seeds")
-        return walking.between(self.method, seeds, steps, self._named_or_usual(seeds, classes))
+        return walking.between(self.method, seeds, steps, self._naming.or_usual(classes, seeds))
 
     def factor_walks(
         self, seeds: Sequence[int], count: int, steps: int, reach: float = 3.0, classes: Sequence[str] = ()
@@ -329,7 +265,7 @@ class Model:
         len(seeds)·count·steps pictures: for each seed and direction, `steps` from -reach to reach.
         """
         self._require(Decodes, "walk along factors")
-        return walking.along_factors(self.method, seeds, count, steps, reach, self._named_or_usual(seeds, classes))
+        return walking.along_factors(self.method, seeds, count, steps, reach, self._naming.or_usual(classes, seeds))
 
     def project(
         self, images: Images, classes: Sequence[str] = (), *, steps: int = 200, seed: int = 0, starts: int = 200
@@ -341,36 +277,28 @@ class Model:
         """
         self._require(Decodes, "project pictures")
         images = self._fitting(images)
-        named = list(classes) * len(images) if len(classes) == 1 else list(classes)
-        kinds = self._labels(named, len(images)) if classes else None
+        kinds = self._naming.shared(classes, len(images))
         return walking.projected(self.method, images, kinds, range(seed, seed + starts), steps)
-
-    def _named_or_usual(self, seeds: Sequence[int], classes: Sequence[str]) -> Labels | None:
-        """The classes named (one for each seed, or one for all), or those that the seeds draw unasked."""
-        if not classes:
-            kinds = self.method.labels_for(seeds, None)
-            return None if kinds is None else kinds.cpu()
-        return self._labels(list(classes) * (len(seeds) if len(classes) == 1 else 1), len(seeds))
 
     @property
     def codes_by_class(self) -> bool:
         """Whether the way to a code (or noise) and back is told the picture's class."""
-        return bool(getattr(self.method, "codes_by_class", getattr(self.method, "classes", 0)))
+        return self._naming.codes_by_class
 
     def labels_of(self, classes: Sequence[str] | None, count: int) -> Labels | None:
         """The classes of `count` pictures as numbers; None for a model that was not trained by class.
 
         Raises UserError where such a model is not told them.
         """
-        if not getattr(self.method, "classes", 0):
+        if not self._naming.by_class:
             return None
         if classes is None:
             raise UserError(f"{self.recipe.name} was trained by class: it needs pictures whose classes are known")
-        return self._labels(classes, count)
+        return self._naming.numbers(classes, count)
 
     def _walk(self, first: Tensor, second: Tensor, steps: int, classes: Sequence[str] | None) -> Tensor:
         method = self._require(Edits, "edit")
-        ours, theirs = self._labels([classes[0], classes[-1]], 2).split(1) if classes else (None, None)
+        ours, theirs = self._naming.numbers([classes[0], classes[-1]], 2).split(1) if classes else (None, None)
         with drawing.using(self.method):
             shares = torch.linspace(0, 1, steps).tolist()
             return method.walk(self._fitting(first), self._fitting(second), shares, ours, theirs)
@@ -422,11 +350,11 @@ class Model:
     def move(self, images: Images, classes: Sequence[str], others: Sequence[str], strength: float = 1.0) -> Images:
         """Each picture as if it were of another class; the smaller `strength`, the more of it stays."""
         method = self._require(Edits, "edit")
-        pairs = zip(self._by_class(self._fitting(images), classes), self._by_class(images, others), strict=True)
+        here, there = self._naming.chunks(self._fitting(images), classes), self._naming.chunks(images, others)
         with drawing.using(self.method):
             moved = [
                 method.move(part, strength, labels, targets)
-                for (part, labels), (_, targets) in pairs
+                for (part, labels), (_, targets) in zip(here, there, strict=True)
                 if labels is not None and targets is not None
             ]
         if not moved:
@@ -440,9 +368,7 @@ class Model:
         count = len(rows[0])
         if len(seeds) != count:
             raise UserError(f"there are {len(seeds)} seeds for {count} pictures")
-        named = list(classes or ()) * (count if classes and len(classes) == 1 else 1)
-        labels = self._labels(named, count) if named else None
-        return drawing.edited(self.method, verb, seeds, labels, *rows)
+        return drawing.edited(self.method, verb, seeds, self._naming.shared(classes, count), *rows)
 
     def extractor(self) -> Extractor:
         """This model's features as the ruler of other models."""
@@ -507,16 +433,6 @@ class Model:
         by_class = isinstance(self.method, Classifies) or getattr(self.method, "classes", 0)
         if by_class and dataset.classes != self.spec.classes:
             raise UserError("the classes of the data are not those that the model was trained on")
-
-    def _labels(self, classes: Sequence[str], count: int) -> Labels:
-        if not getattr(self.method, "classes", 0):
-            raise UserError(f"{self.recipe.name} was not trained by class, so it cannot draw one that you name")
-        for name in classes:
-            if name not in self.spec.classes:
-                raise UserError(f"there is no class {name!r}: {nearest(name, self.spec.classes)}")
-        if len(classes) != count:
-            raise UserError(f"there are {len(classes)} classes for {count} pictures")
-        return torch.tensor([self.spec.classes.index(name) for name in classes])
 
     def _fitting(self, images: Images) -> Images:
         if tuple(images.shape[1:]) != self.spec.shape:

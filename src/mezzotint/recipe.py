@@ -23,7 +23,7 @@ class Data:
     """Side of the square pictures in pixels; the data's own where it is not given."""
     channels: int | None = None
     """1 grey, 3 RGB; the data's own where it is not given."""
-    crop: Literal["center", "fit", "stretch"] = "center"
+    crop: Literal["center", "fit", "stretch", "cut"] = "center"
     frames: int | None = None
     """Frames of a clip; None for still pictures."""
     stride: int | None = None

@@ -18,6 +18,9 @@ from mezzotint.metrics.interval import Score
 MEASURES = 2
 """Number of the way of measuring: raised when the same pictures would be scored otherwise."""
 
+QUANTIZATION = "8 bits a channel"
+"""Pictures are judged as they would be saved."""
+
 ALWAYS = ("data_digest", "split", "pictures", "shape", "precision", "measures")
 """Fields of the protocol that bear on every score. The data's name, the seed and the weights' hash bear on none: they
 tell which pictures of which model were judged, not how."""
@@ -70,6 +73,22 @@ class ScoreCard:
         """What `score.json` holds: all but the answers."""
         told = {name: value for name, value in vars(self).items() if name != "answers"}
         return json.dumps({**told, "scores": {name: vars(score) for name, score in self.scores.items()}}, indent=1)
+
+
+@dataclass
+class Draft:
+    """A score card in the making."""
+
+    protocol: dict[str, Any]
+    scores: dict[str, Score] = field(default_factory=dict[str, Score])
+    confusion: list[list[int]] | None = None
+    notes: list[str] = field(default_factory=list[str])
+    mistakes: tuple[dict[str, Any], ...] = ()
+    answers: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def finished(self) -> ScoreCard:
+        """The card that is written."""
+        return ScoreCard(self.protocol, self.scores, self.confusion, tuple(self.notes), self.mistakes, self.answers)
 
 
 def from_json(text: str) -> ScoreCard:

@@ -305,6 +305,21 @@ class Denoises(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How to draw in steps, where that is asked for; None leaves it as the model has it."""
+
+    solver: str | None = None
+    steps: int | None = None
+    """From noise to picture."""
+    schedule: str | None = None
+    """Where the steps are."""
+    guidance: float | None = None
+    """How far to go towards what is typical of the class; 1 is none."""
+    guidance_between: tuple[float, float] | None = None
+    """The least and the greatest noise level at which to guide, from 0 (picture) to 1 (noise)."""
+
+
 @runtime_checkable
 class DrawsInSteps(Generates, Protocol):
     """Draws by solving an equation, in more or fewer steps."""
@@ -314,15 +329,7 @@ class DrawsInSteps(Generates, Protocol):
         """In which steps, for score cards."""
         ...
 
-    def drawing_with(
-        self,
-        *,
-        solver: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        schedule: str | None = None,
-        guidance_between: tuple[float, float] | None = None,
-    ) -> "DrawsInSteps":
+    def drawing_with(self, way: Way) -> "DrawsInSteps":
         """The same network drawing in another way; raises UserError for a way that there is not."""
         ...
 

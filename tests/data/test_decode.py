@@ -1,15 +1,16 @@
 import struct
 import warnings
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mezzotint.data.decode import decode, fitted, picture_extensions
+from mezzotint.data.decode import WINDOWS, decode, fitted, picture_extensions, windows
 
 ODD = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SAVED = [
@@ -226,6 +227,33 @@ def test_crops_keep_what_they_promise():
     stretched = np.asarray(fitted(wide, 30, "stretch"))
     assert (stretched[:, 12:18] == 200).all()
     assert (stretched[:, :8] == 0).all()
+
+
+def test_the_cut_middle_is_as_it_was_and_a_small_picture_is_scaled():
+    wide = np.random.default_rng(0).integers(0, 256, (10, 30, 3), np.uint8)
+    assert np.array_equal(np.asarray(fitted(Image.fromarray(wide), 8, "cut")), wide[1:9, 11:19])
+    assert np.asarray(fitted(Image.fromarray(wide), 12, "cut")).shape == (12, 12, 3)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 300))
+@example(1, 65, 1)
+@example(64, 4160, 64)
+@settings(deadline=None, max_examples=300)
+def test_windows_lie_apart_within_the_picture_and_reach_its_edges(width, height, size):
+    found = windows(width, height, size)
+    room = (width // size) * (height // size)
+    assert min(room, WINDOWS) / 2 <= len(found) <= min(room, WINDOWS)
+    assert len(found) == len(windows(height, width, size))
+    assert len(set(found)) == len(found)
+    assert found == windows(width, height, size)
+    for side, places in zip((width, height), zip(*found, strict=True), strict=False):
+        starts = sorted(set(places))
+        assert all(b - a >= size for a, b in pairwise(starts))
+        assert starts[0] >= 0
+        assert starts[-1] + size <= side
+        assert len(starts) == 1 or (starts[0], starts[-1] + size) == (0, side)
+    if room <= WINDOWS:
+        assert len(found) == room
 
 
 def test_scaling_down_averages_instead_of_picking(tmp_path):

@@ -14,7 +14,7 @@ from mezzotint.methods.flow import FlowConfig
 from mezzotint.methods.following import Drawing
 from mezzotint.networks.unet import UnetConfig
 from mezzotint.training.step import own_progress
-from mezzotint.types import Batch, DataSpec, Phase
+from mezzotint.types import Batch, DataSpec, Phase, Way
 
 SPREAD = 0.5
 """Of pictures of independent normal numbers: along the straight path they keep their place among them."""
@@ -71,7 +71,7 @@ def test_a_longer_stride_is_two_of_half_its_length() -> None:
 
 
 def test_one_step_draws_what_four_draw() -> None:
-    drawn = [exact().drawing_with(steps=steps).generate(range(5)).double() for steps in (1, 2, 4)]
+    drawn = [exact().drawing_with(Way(steps=steps)).generate(range(5)).double() for steps in (1, 2, 4)]
     torch.testing.assert_close(drawn[0], drawn[2], rtol=0, atol=1e-6)
     torch.testing.assert_close(drawn[1], drawn[2], rtol=0, atol=1e-6)
     assert float(drawn[0].std()) == pytest.approx(SPREAD, rel=0.1)
@@ -149,15 +149,15 @@ def test_a_phase_has_a_part_of_the_run() -> None:
 def test_what_was_not_learned_is_refused() -> None:
     method = build()
     with pytest.raises(UserError, match="1, 2, 4"):
-        method.drawing_with(steps=3)
+        method.drawing_with(Way(steps=3))
     with pytest.raises(UserError, match="takes --steps alone"):
-        method.drawing_with(guidance=2.0)
+        method.drawing_with(Way(guidance=2.0))
     with pytest.raises(UserError, match="takes --steps alone"):
-        method.drawing_with(solver="heun")
+        method.drawing_with(Way(solver="heun"))
     with pytest.raises(UserError, match="takes --steps alone"):
-        method.drawing_with(schedule="karras")
+        method.drawing_with(Way(schedule="karras"))
     with pytest.raises(UserError, match="takes --steps alone"):
-        method.drawing_with(guidance_between=(0.2, 0.8))
+        method.drawing_with(Way(guidance_between=(0.2, 0.8)))
     with pytest.raises(ValueError, match="from noise alone"):
         FastConfig(teacher=FlowConfig(most_noise=80.0))
     with pytest.raises(ValueError, match="shares"):

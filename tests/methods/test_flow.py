@@ -18,7 +18,7 @@ from mezzotint.ops import paths, solvers
 from mezzotint.ops.degrade import Grey
 from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.ops.paths import Path
-from mezzotint.types import Batch, DataSpec
+from mezzotint.types import Batch, DataSpec, Way
 
 WEIGHTS, CENTERS, SPREAD = torch.tensor([0.3, 0.7]).double(), torch.tensor([-0.6, 0.5]).double(), 0.2
 """A mixture of two normal distributions; every number of a picture lies near the same center."""
@@ -149,7 +149,7 @@ def test_what_was_learned_by_heart_has_the_smaller_error() -> None:
 @every_way
 @pytest.mark.parametrize("solver", ["euler", "heun", "midpoint", "rk4", "dpm-solver", "ancestral"])
 def test_what_is_drawn_has_the_distribution_of_the_pictures(way: str, solver: str) -> None:
-    method = exact(way).drawing_with(solver=solver, steps=100)
+    method = exact(way).drawing_with(Way(solver=solver, steps=100))
     drawn = method.generate(range(2_000)).flatten()
     expected = pictures(200_000).flatten().clamp(-1, 1)
     # The largest gap between two distribution functions (Kolmogorov); 2,000 draws stay below 0.04 but once in 300.
@@ -203,7 +203,7 @@ def test_guidance_of_one_is_none_to_the_bit() -> None:
     """Beside the network's own velocity, which knows of no guidance, looked at once and followed to the end."""
     method, labels = by_class(drawing=Drawing(guidance=3.0, precision="fp32")), torch.tensor([0, 1, 2])
     x, first = torch.randn(3, 1, 8, 8), normal_from_seeds([1, 2, 3], 1, 8, 8)
-    one = method.drawing_with(guidance=1.0)
+    one = method.drawing_with(Way(guidance=1.0))
     times = one.drawing.times(one.path, None)
 
     def plain(x: Tensor, t: float) -> Tensor:
@@ -211,7 +211,7 @@ def test_guidance_of_one_is_none_to_the_bit() -> None:
 
     with torch.no_grad():
         assert torch.equal(one._guided(labels)(x, 0.5), plain(x, 0.5))
-        nearly, further = (method.drawing_with(guidance=g)._guided(labels)(x, 0.5) for g in (1.0001, 3.0))
+        nearly, further = (method.drawing_with(Way(guidance=g))._guided(labels)(x, 0.5) for g in (1.0001, 3.0))
         torch.testing.assert_close(nearly, plain(x, 0.5), rtol=0, atol=1e-3)
         assert not torch.allclose(further, plain(x, 0.5), atol=1e-3)
         followed = solvers.solve("heun", plain, one.path, first, times, torch.zeros_like).clamp(-1, 1)
@@ -230,7 +230,7 @@ def test_guidance_keeps_to_its_interval() -> None:
     never = Drawing(solver="euler", guidance=3.0, guidance_from=0.0, guidance_to=0.0)
     method, labels = by_class(drawing=never), torch.tensor([0, 1, 2])
     with torch.no_grad():
-        plain = method.drawing_with(guidance=1.0).generate([1, 2, 3], labels)
+        plain = method.drawing_with(Way(guidance=1.0)).generate([1, 2, 3], labels)
         assert torch.equal(method.generate([1, 2, 3], labels), plain)
 
 
@@ -251,7 +251,8 @@ def test_a_guide_leads_away_from_what_it_says_itself() -> None:
 def test_guided_away_from_a_blurred_guess_pictures_keep_nearer_to_their_centers() -> None:
     method, worse = exact("straight"), exact("straight")
     worse.network.spread = 1.5 * SPREAD
-    drawn = {g: method.guided_by(worse).drawing_with(guidance=g).generate(range(500)).flatten() for g in (0.5, 2.0)}
+    guided = {g: method.guided_by(worse).drawing_with(Way(guidance=g)) for g in (0.5, 2.0)}
+    drawn = {g: other.generate(range(500)).flatten() for g, other in guided.items()}
     away = {g: float((x[:, None] - CENTERS).abs().min(1).values.mean()) for g, x in drawn.items()}
     plain = float((method.generate(range(500)).flatten()[:, None] - CENTERS).abs().min(1).values.mean())
     assert away[2.0] < 0.9 * plain < plain < 0.9 * away[0.5]
@@ -263,9 +264,9 @@ def test_a_guide_that_does_not_fit_is_refused() -> None:
         with pytest.raises(UserError, match="train it alike"):
             method.guided_by(other)
     with pytest.raises(UserError, match="leads nowhere"):
-        method.guided_by(by_class()).drawing_with(guidance=1.0)
+        method.guided_by(by_class()).drawing_with(Way(guidance=1.0))
     never = by_class(unlabelled=0.0)
-    assert never.guided_by(never).drawing_with(guidance=2.0).drawing.guidance == 2.0  # it departs from no class
+    assert never.guided_by(never).drawing_with(Way(guidance=2.0)).drawing.guidance == 2.0  # it departs from no class
 
 
 # Settings.
@@ -298,8 +299,8 @@ def test_guidance_needs_pictures_whose_class_was_hidden() -> None:
     with pytest.raises(UserError, match="never trained"):
         replace(config, drawing=Drawing(guidance=2.0)).build(spec)
     with pytest.raises(UserError, match="never trained"):
-        config.build(spec).drawing_with(guidance=2.0)
-    assert config.build(spec).drawing_with(steps=3).drawing.steps == 3
+        config.build(spec).drawing_with(Way(guidance=2.0))
+    assert config.build(spec).drawing_with(Way(steps=3)).drawing.steps == 3
 
 
 @pytest.mark.parametrize("steps", [1, 7, 999, 1000])
@@ -328,15 +329,15 @@ def test_fresh_noise_of_a_picture_is_nobodys_first_noise() -> None:
 
 def test_a_way_of_drawing_that_there_is_not_is_refused() -> None:
     with pytest.raises(UserError, match="at least one step"):
-        by_class().drawing_with(steps=0)
+        by_class().drawing_with(Way(steps=0))
     with pytest.raises(UserError, match="trained by class"):
-        exact("straight").drawing_with(guidance=2.0)
+        exact("straight").drawing_with(Way(guidance=2.0))
     with pytest.raises(ValueError, match="interval"):
         Drawing(guidance_from=0.5, guidance_to=0.1)
 
 
 def test_drawing_otherwise_leaves_the_model_as_it_was() -> None:
     method = by_class()
-    other = method.drawing_with(solver="euler", steps=3)
+    other = method.drawing_with(Way(solver="euler", steps=3))
     assert (method.drawing.steps, other.drawing.steps) == (Drawing().steps, 3)
     assert other.network is method.network

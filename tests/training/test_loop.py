@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from mezzotint import catalog
+from mezzotint import catalog, glance
 from mezzotint.data.dataset import Dataset
 from mezzotint.digest import tensors_digest
 from mezzotint.errors import UserError
 from mezzotint.methods.classifier import Classifier, ClassifierConfig
 from mezzotint.recipe import Averaging, Budget, Execution, Recipe
-from mezzotint.training import checkpoint, journal
+from mezzotint.training import checkpoint, journal, timing
 from mezzotint.training import loop as looping
 from mezzotint.training import run as runs
+from mezzotint.training import step as stepping
 from mezzotint.training.loop import Training
 from mezzotint.training.plan import Plan
 from mezzotint.types import Batch, DataSpec, Loss
@@ -224,8 +225,8 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], None]:
 
     def give(values: list[float]) -> None:
         left: Iterator[float] = iter(values)
-        one = looping.glance.Glance
-        monkeypatch.setattr(looping.glance, "validation_score", lambda *_: one("accuracy", next(left), True, 1))
+        one = glance.Glance
+        monkeypatch.setattr(glance, "validation_score", lambda *_: one("accuracy", next(left), True, 1))
 
     return give
 
@@ -370,15 +371,12 @@ def test_a_resumed_run_knows_what_measuring_takes(make_recipe: Any, train_in: An
     assert again.state.glances[:2] == first.state.glances
 
 
-def test_the_plan_is_made_with_every_turn_of_a_grown_network(digits: Dataset, make_recipe: Any, tmp_path: Path) -> None:
+def test_the_plan_is_made_with_every_turn_of_a_grown_network(digits: Dataset, make_recipe: Any) -> None:
     """What is timed are steps with and without the rare penalty, at the end of the growth."""
-    import time
-
     recipe = make_recipe("progan")
-    run = runs.begin(tmp_path / "run", recipe, digits.spec, digits.digest)
     taken: list[tuple[int, int]] = []
 
-    class Watched(looping.Stepper):
+    class Watched(stepping.Stepper):
         def step(self, progress: float) -> Any:
             at = self.state.step
             result = super().step(progress)
@@ -386,8 +384,8 @@ def test_the_plan_is_made_with_every_turn_of_a_grown_network(digits: Dataset, ma
             return result
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(looping, "Stepper", Watched)
-        seconds = Training(run, recipe, digits, time.monotonic())._timed_steps(recipe.execution)
+        patch.setattr(stepping, "Stepper", Watched)
+        seconds = timing.timed_steps(recipe, recipe.execution, digits)
         assert next(seconds) > 0
     assert taken == [(0, 1), (1, 1)], "one step with all turns, one without the penalty; digits double once"
 
@@ -396,6 +394,7 @@ def test_a_milestone_of_a_flow_tells_what_drawing_takes(make_recipe: Any, train_
     """Its score is taken without drawing, and the card at the end draws."""
     few = ("method.drawing.steps=2", "method.network.width=16")
     training = train_in(tmp_path / "run", make_recipe("flow", *few, steps=2, milestones=1))
-    (glance,) = training.state.glances
+    (seconds,) = training.state.glances
     training.recipe = replace(training.recipe, budget=Budget(minutes=10))
-    assert training._seconds_of_measuring() == pytest.approx(glance * training.pictures_to_draw())
+    measuring = timing.seconds_of_measuring(training.state.method, training.dataset, 10, [seconds])
+    assert measuring == pytest.approx(seconds * training.pictures_to_draw())

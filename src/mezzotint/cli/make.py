@@ -10,10 +10,10 @@ from mezzotint import cli
 from mezzotint.errors import UserError
 
 if TYPE_CHECKING:
-    from mezzotint.training.loop import Report
+    from mezzotint.training.report import Report
     from mezzotint.training.run import Run
 
-Crop = Literal["center", "fit", "stretch"]
+Crop = Literal["center", "fit", "stretch", "cut"]
 
 
 def train(
@@ -53,7 +53,8 @@ def train(
     channels:
         1 for grey, 3 for RGB.
     crop:
-        The middle of the picture, all of it on white, or all of it distorted.
+        The middle of the picture, all of it on white, or all of it distorted; or squares cut from it as it is, up to 64
+        of a large one.
     frames:
         Frames of a clip, for recipes that continue clips (default 20: half given, half forecast).
     stride:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -154,22 +154,27 @@ def _complaint(place: Path, error: OSError) -> str:
 def decode_files(
     out: Path, files: list[str], size: int, channels: int, crop: str, max_pixels: int, progress: Progress | None
 ) -> list[dict[str, Any]]:
-    """Decode `files` into rows of a new array in `out`, on all cores; one result per file, in order."""
-    rows = np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(len(files), size, size, channels))
+    """Decode `files` into rows of a new array in `out`, on all cores; one result per file, in order.
+
+    A file's result says its row, or by the crop `cut` its first row, as `i`; each has at least one.
+    """
+    taken = [max(1, decode.windows_of(path, size)) if crop == decode.CUT else 1 for path in files]
+    first = [end - count for end, count in zip(accumulate(taken), taken, strict=True)]
+    rows = np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(sum(taken), size, size, channels))
     _reserve(out)
     job = {"out": str(out), "size": size, "crop": crop, "max_pixels": max_pixels}
-    numbered = list(enumerate(files))
+    numbered = list(zip(first, files, strict=True))
     if len(files) <= FEW:
         found: Iterator[dict[str, Any]] = (decode_into(rows, job, index, path) for index, path in numbered)
     else:
         found = _in_processes(out.parent, job, numbered)
-    results: list[dict[str, Any]] = [{} for _ in files]
+    results: dict[int, dict[str, Any]] = {}
     for done, result in enumerate(found, 1):
         results[int(result["i"])] = result
         if progress is not None:
             progress(done, len(files))
     rows.flush()
-    return results
+    return [results[i] for i in first]
 
 
 def _reserve(path: Path) -> None:

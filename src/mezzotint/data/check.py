@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mezzotint.data import cache
 from mezzotint.data.dataset import SPLITS, Dataset, Origins, Skipped, load_with_origins
-from mezzotint.data.decode import TRANSPARENT, Pixels
+from mezzotint.data.decode import CUT, TRANSPARENT, Pixels
 
 COARSE, FINE = 8, 32
 """Sides of the thumbnails that are compared: the first finds candidates, the second decides."""
@@ -189,12 +189,17 @@ def _changes(dataset: Dataset, origins: Origins, crop: str) -> dict[str, int]:
     alpha = np.isin(modes, ("RGBA", "LA", "PA", "La", "RGBa")) | np.char.endswith(modes, TRANSPARENT)
     oblong = origins.widths * height != origins.heights * width
     short, long = np.minimum(origins.widths, origins.heights), np.maximum(origins.widths, origins.heights)
-    side = long if crop == "fit" else short
+    kept = np.full(len(short), min(height, width))
+    side = {"fit": long, CUT: kept}.get(crop, short)
     kept_grey = np.isin(modes, ("1", "L")) | wide
+    brought = {
+        "center": "cropped to a square",
+        "fit": "padded to a square",
+        "stretch": "distorted to a square",
+        CUT: "squares of a larger one",
+    }
     found = {
-        {"center": "cropped to a square", "fit": "padded to a square", "stretch": "distorted to a square"}[
-            crop
-        ]: oblong,
+        brought[crop]: long > kept if crop == CUT else oblong,
         "scaled down": side > min(height, width),
         "scaled up": side < min(height, width),
         "turned upright by EXIF": origins.turned,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mezzotint.data import cache, film, moving
+from mezzotint.data import cache, decode, film, moving
 from mezzotint.data.dataset import CROPS, SPLITS, Dataset, Skipped, split
 from mezzotint.data.decode import Pixels, fitted
 from mezzotint.data.film import Film
@@ -86,8 +86,8 @@ def _refuse_odd(size: int | None, channels: int | None, crop: str, frames: int |
         raise UserError(f"frames cannot be brought to a size of {size}: name a number of pixels from 8 to 1024")
     if channels not in (None, 1, 3):
         raise UserError(f"frames cannot have {channels} channels here: name 1 (grey) or 3 (RGB)")
-    if crop not in CROPS:
-        raise UserError(f"there is no crop {crop!r}: name one of {', '.join(CROPS)}")
+    if crop not in CROPS or crop == decode.CUT:
+        raise UserError(f"frames have no crop {crop!r}: name one of {', '.join(c for c in CROPS if c != decode.CUT)}")
     if frames is not None and not 2 <= frames <= 1000:
         raise UserError(f"a clip cannot have {frames} frames: name a number from 2 to 1000")
     if stride is not None and stride < 1:

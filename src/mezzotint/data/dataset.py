@@ -12,7 +12,7 @@ from PIL import Image
 
 from mezzotint.data import annotations, boxes, cache
 from mezzotint.data.annotations import Marked
-from mezzotint.data.decode import MAX_PIXELS, Pixels, fitted, orientation_of
+from mezzotint.data.decode import CUT, MAX_PIXELS, Pixels, fitted, orientation_of
 from mezzotint.data.folders import File, Listing
 from mezzotint.data.footage import Footage
 from mezzotint.data.formats import Arrays
@@ -20,7 +20,7 @@ from mezzotint.data.sources import ArraySource, locate
 from mezzotint.errors import UserError
 from mezzotint.types import DataSpec
 
-CROPS = ("center", "fit", "stretch")
+CROPS = ("center", "fit", "stretch", CUT)
 SPLITS = ("train", "validation", "test")
 FORMAT = 5
 TARGET = "target."
@@ -116,7 +116,9 @@ def load(
     """Pictures of a named set, a folder or an .npz file; decoded once and kept in the cache.
 
     `size` is the side of the squares that pictures are brought to by `crop` (`center`, `fit` or `stretch`); by default
-    arrays keep their shape and files take the power of two from 8 to 128 at or below their median short side.
+    arrays keep their shape and files take the power of two from 8 to 128 at or below their median short side. By `cut`
+    pictures keep their pixels, and up to 64 squares of each are pictures of the set, all in one split; smaller ones are
+    skipped.
     `channels` is 1 (grey) or 3; by default 1 where all pictures are grey. Raises UserError where nothing can be read.
     """
     return load_with_origins(source, size, channels, crop, cache_folder, progress, max_pixels)[0]
@@ -213,9 +215,13 @@ _Shape = tuple[int | None, int | None, str]
 
 def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str, Any]:
     size, channels, crop = shape
+    if crop == CUT:
+        raise UserError(f"squares are cut from files alone, and {source.name} has none: leave --crop cut out")
     arrays = source.read()
-    hashes = [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in arrays.images]
+    hashes = _hashes(arrays.images)
     images = _brought_to(arrays.images, size, channels, crop)
+    if source.black_and_white and images.shape != arrays.images.shape:
+        raise UserError(f"{source.name} is black and white in its own size alone: leave --size and --channels out")
     np.save(new / "pixels.npy", images)
     n, h, w, c = arrays.images.shape
     origin = {
@@ -224,12 +230,16 @@ def _fill_from_arrays(new: Path, source: ArraySource, shape: _Shape) -> dict[str
         "modes": np.full(n, "L" if c == 1 else "RGB"),
         "turned": np.zeros(n, bool),
     }
-    given_splits = split(hashes, arrays.given)
+    given_splits = split(hashes if arrays.made_from is None else _hashes(arrays.made_from), arrays.given)
     paths = [f"#{i}" for i in range(n)]
     facts = _finish(
         new, images, arrays.labels, arrays.classes, given_splits, (), origin, paths, _kept(arrays, images, crop)
     )
     return {**facts, "things": list(arrays.things)}
+
+
+def _hashes(images: Pixels) -> list[str]:
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in images]
 
 
 def _kept(arrays: Arrays, images: Pixels, crop: str) -> dict[str, np.ndarray]:
@@ -259,6 +269,10 @@ def _fill_from_files(
 ) -> dict[str, Any]:
     size, channels, crop = shape
     marked = None
+    if listing.notes is not None and crop == CUT:
+        raise UserError("squares are cut from pictures without boxes: name --crop center, fit or stretch")
+    if size is None and crop == CUT:
+        raise UserError("name the side of the squares that are cut, as with --size 64")
     if listing.notes is not None:
         marked = annotations.read(listing.root, listing.notes, [f.path for f in listing.files])
         listing = _annotated(listing, marked)
@@ -266,32 +280,63 @@ def _fill_from_files(
     side = usual_size(paths) if size is None else size
     out = new / "pixels.npy"
     results = cache.decode_files(out, paths, side, channels or 3, crop, max_pixels, progress)
-    kept = [i for i, r in enumerate(results) if "error" not in r]
-    skipped = tuple(Skipped(listing.files[r["i"]].path, r["error"]) for r in results if "error" in r)
-    if not kept:
+    skipped = tuple(
+        Skipped(file.path, r["error"]) for file, r in zip(listing.files, results, strict=True) if "error" in r
+    )
+    rows = [row for pair in zip(listing.files, results, strict=True) for row in _rows(*pair)]
+    given = np.array([row.file.split for row in rows]) if rows and rows[0].file.split else None
+    rows = _on_one_side(rows, split([row.told["content"] for row in rows], given)) if crop == CUT else rows
+    if not rows:
         raise UserError(
             f"none of the {len(paths)} pictures in {listing.root} can be read; the first: {skipped[0].reason}"
         )
-    grey = channels is None and all(results[i]["grey"] for i in kept)
+    grey = channels is None and all(row.told["grey"] for row in rows)
     images: Pixels = np.load(out, mmap_mode="r")
-    if skipped or grey:
-        _narrow(out, images, kept, 1 if grey else images.shape[3])
+    if len(rows) < len(images) or grey:
+        _narrow(out, images, [row.number for row in rows], 1 if grey else images.shape[3])
         images = np.load(out, mmap_mode="r")
-    files = [listing.files[i] for i in kept]
+    files, told = [row.file for row in rows], [row.told for row in rows]
     labels = np.array([f.label for f in files], np.int64) if listing.classes else None
     given = np.array([f.split for f in files]) if files[0].split else None
-    told = [results[i] for i in kept]
     origin = {
-        "content": np.array([r["content"] for r in told]),
+        "content": np.array([row.content for row in rows]),
         "sides": np.array([(r["width"], r["height"]) for r in told], np.int32),
         "modes": np.array([r["mode"] for r in told]),
         "turned": np.array([r["turned"] for r in told]),
     }
     where = split([r["content"] for r in told], given)
     targets = {} if marked is None else {"boxes": _boxes(listing.root, files, told, marked, side, crop)}
-    paths = [f.path for f in files]
+    paths = [row.path for row in rows]
     facts = _finish(new, images, labels, listing.classes, where, skipped, origin, paths, targets)
     return facts if marked is None else {**facts, "things": marked.things, "remarks": marked.odd.sentences()}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A picture of the set, and the file that it is of."""
+
+    number: int
+    file: File
+    told: dict[str, Any]
+    """Of the file as a whole."""
+    path: str
+    content: str
+
+
+def _rows(file: File, told: dict[str, Any]) -> list[_Row]:
+    """One of a file, one of each square that was cut from it, none of a file that was not read."""
+    if "error" in told:
+        return []
+    if "squares" not in told:
+        return [_Row(told["i"], file, told, file.path, told["content"])]
+    return [_Row(told["i"] + k, file, told, f"{file.path}#{k}", content) for k, content in enumerate(told["squares"])]
+
+
+def _on_one_side(rows: list[_Row], where: dict[str, np.ndarray]) -> list[_Row]:
+    """Without squares that another split has: plain sky is in many photographs."""
+    sides = {int(i): name for name, places in where.items() for i in places}
+    first: dict[str, str] = {}
+    return [row for i, row in enumerate(rows) if first.setdefault(row.content, sides[i]) == sides[i]]
 
 
 def _annotated(listing: Listing, marked: Marked) -> Listing:

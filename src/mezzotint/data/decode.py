@@ -6,6 +6,7 @@ memory-mapped array and prints a line of JSON for each block of them.
 
 import hashlib
 import json
+import math
 import sys
 import warnings
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ BLOCK = 32
 """Files that a worker reports at once: who listens to it must not take its processor."""
 PROGRAMS = ("EPS",)
 """Formats of Pillow that are not decoded but run, by an interpreter that knows no bounds (Ghostscript)."""
+CUT = "cut"
+"""The crop that leaves pixels as they are and takes several squares of a large picture."""
+WINDOWS = 64
+"""Squares that are cut from a picture at most."""
 TRANSPARENT = " transparent"
 """Added to the mode of a picture that has a transparent color without an alpha channel."""
 
@@ -71,7 +76,7 @@ def decode(path: str | Path, size: int | None, channels: int, crop: str, max_pix
                     raise ValueError(f"{width}×{height} is over the bound of {max_pixels} pixels")
                 reduced = is_reduced(image)
                 orientation = orientation_of(image)
-                full = upright_rgb(_drafted(image, size), orientation)
+                full = upright_rgb(image if crop == CUT else _drafted(image, size), orientation)
             shaped = full if size is None else fitted(full, size, crop)
     except Exception as error:  # damaged files make Pillow's readers raise nearly anything
         raise ValueError(str(error).replace(str(path), "it") or type(error).__name__) from None
@@ -152,9 +157,15 @@ def _eight_bits(values: NDArray[np.generic], mode: str) -> Pixels:
 
 
 def fitted(image: Image.Image, size: int, crop: str) -> Image.Image:
-    """The RGB picture as a square: its middle (`center`), all of it on white (`fit`), or distorted (`stretch`)."""
+    """The RGB picture as a square: its middle (`center`), all of it on white (`fit`), or distorted (`stretch`).
+
+    By `cut` it is the middle as it is, neither larger nor smaller, where the picture has room for it.
+    """
     if image.size == (size, size):
         return image
+    if crop == CUT and min(image.size) >= size:
+        left, top = (image.width - size) // 2, (image.height - size) // 2
+        return image.crop((left, top, left + size, top + size))
     smooth = Image.Resampling.LANCZOS if max(image.size) > size else Image.Resampling.BICUBIC
     if crop == "stretch":
         return image.resize((size, size), smooth)
@@ -174,15 +185,63 @@ def _padded(image: Image.Image, size: int, smooth: Image.Resampling) -> Image.Im
     return square
 
 
-def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dict[str, Any]:
-    """Decode one file of a job into its row; what there is to say about it."""
+def windows(width: int, height: int, size: int) -> list[tuple[int, int]]:
+    """Left and top of the squares that `cut` takes: spread evenly from edge to edge, none over another.
+
+    There are `WINDOWS` at most, and none where the picture has no room for one. As many are taken of a picture that
+    lies on its side.
+    """
+    if width > height:
+        return [(left, top) for top, left in windows(height, width, size)]
+    columns, rows = width // size, height // size
+    if not columns:
+        return []
+    columns = min(columns, max(1, WINDOWS // rows, math.isqrt(WINDOWS * columns // rows)))
+    rows = min(rows, WINDOWS // columns)
+    return [(left, top) for top in _spread(height - size, rows) for left in _spread(width - size, columns)]
+
+
+def _spread(room: int, count: int) -> list[int]:
+    return [room // 2] if count == 1 else [i * room // (count - 1) for i in range(count)]
+
+
+def windows_of(path: str, size: int) -> int:
+    """How many squares `cut` takes of a file, by its first bytes alone; none where they tell of no picture."""
     try:
-        done = decode(path, job["size"], rows.shape[3], job["crop"], job["max_pixels"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                width, height = image.size
+                return len(windows(width, height, size))
+    except Exception:  # what cannot be opened is named when it is decoded
+        return 0
+
+
+def decode_into(rows: Pixels, job: dict[str, Any], index: int, path: str) -> dict[str, Any]:
+    """Decode one file of a job into its row, or by `cut` into rows from its own on; what there is to say about it."""
+    size, crop = job["size"], job["crop"]
+    try:
+        done = decode(path, None if crop == CUT else size, rows.shape[3], crop, job["max_pixels"])
+        squares = _squares(done.pixels, size, windows_of(path, size)) if crop == CUT else [done.pixels]
     except ValueError as error:
         return {"i": index, "error": str(error)}
-    rows[index] = done.pixels
-    told = {"width": done.width, "height": done.height, "mode": done.mode, "turned": done.turned}
+    for row, square in enumerate(squares, index):
+        rows[row] = square
+    told: dict[str, Any] = {"width": done.width, "height": done.height, "mode": done.mode, "turned": done.turned}
+    if crop == CUT:
+        told["squares"] = [hashlib.sha256(np.ascontiguousarray(square).data).hexdigest()[:32] for square in squares]
     return {"i": index, "content": done.content, "grey": done.grey, **told}
+
+
+def _squares(pixels: Pixels, size: int, count: int) -> list[Pixels]:
+    """What `cut` takes of a picture; raises ValueError where it is too small or not what its first bytes tell of."""
+    height, width, _ = pixels.shape
+    places = windows(width, height, size)
+    if not places:
+        raise ValueError(f"it is smaller than the squares of {size} pixels that are cut ({width}×{height})")
+    if len(places) != count:
+        raise ValueError("it has another size than its first bytes tell of")
+    return [pixels[top : top + size, left : left + size] for left, top in places]
 
 
 def _work(job_file: str) -> None:

@@ -1,10 +1,12 @@
-"""Sets of pictures that are stored as arrays: .npz, IDX (MNIST's), CIFAR-10's binary and Python versions."""
+"""Sets of pictures stored as arrays: .npz, IDX (MNIST's), CIFAR-10's binary and Python versions, .amat (text)."""
 
 import gzip
 import io
+import math
 import pickle
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,6 +35,8 @@ class Arrays:
     boxes: tuple[Rows, ...] = ()
     """Per picture, where the set comes with boxes; they hold `things`."""
     things: tuple[str, ...] = ()
+    made_from: Pixels | None = None
+    """The pictures whose splits these have, where they were made from others."""
 
 
 def read_npz(path: Path) -> Arrays:
@@ -103,6 +107,34 @@ def read_idx_set(found: dict[str, Path], name: str, classes: tuple[str, ...] | N
         raise UserError(f"the files of {name} are damaged: label {most} where there are {len(classes)} classes")
     given = np.repeat(["train", "test"], [len(i) for i in images])
     return Arrays(np.concatenate(images)[..., None], np.concatenate(labels).astype(np.int64), classes, given)
+
+
+def read_amat(path: Path) -> Pixels:
+    """Larochelle's text of zeros and ones, a square picture a line: n × side × side × 1 of levels 0 and 255."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    codes = np.frombuffer(text, np.uint8)
+    told = (codes == ord("0")) | (codes == ord("1"))
+    width = len(text.split(b"\n", 1)[0].split())
+    side, ends = math.isqrt(width), np.flatnonzero(codes == ord("\n"))
+    counts = np.diff(np.cumsum(told)[ends], prepend=0) if len(ends) else np.zeros(0, int)
+    rest = int(np.count_nonzero(told)) - int(counts.sum())  # of a last line without an end
+    uneven = np.setdiff1d([*counts[counts > 0], *([rest] if rest else [])], [width]).size
+    foreign = np.setdiff1d(codes[~told], np.frombuffer(b" \t\r\n", np.uint8))
+    if not width or side * side != width or uneven or len(foreign) or (told[1:] & told[:-1]).any():
+        raise UserError(f"{path} is damaged: it is no text of zeros and ones with as many in every line")
+    return ((codes[told] - ord("0")) * np.uint8(255)).reshape(-1, side, side, 1)
+
+
+def read_amat_set(paths: Sequence[Path]) -> Arrays:
+    """The files of training, validation and test, in this order; without labels."""
+    parts = [read_amat(path) for path in paths]
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise UserError(f"the files in {paths[0].parent} do not belong together: pictures of two sizes")
+    given = np.repeat(["train", "validation", "test"], [len(part) for part in parts])
+    return Arrays(np.concatenate(parts), None, (), given)
 
 
 class _PlainDtype:

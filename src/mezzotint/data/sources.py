@@ -12,6 +12,7 @@ import numpy as np
 
 from mezzotint.codec import nearest
 from mezzotint.data import annotations, formats, scenes
+from mezzotint.data.binarized import binarized
 from mezzotint.data.decode import picture_extensions
 from mezzotint.data.folders import SPLIT_FOLDERS, Listing, Notes, list_folder
 from mezzotint.data.formats import Arrays
@@ -26,6 +27,8 @@ class ArraySource:
     name: str
     key: str
     read: Callable[[], Arrays]
+    black_and_white: bool = False
+    """Pixels are 0 and 255, which they would not stay in another size."""
 
 
 def locate(source: str | Path, cache: Path) -> ArraySource | Listing:
@@ -42,7 +45,7 @@ def locate(source: str | Path, cache: Path) -> ArraySource | Listing:
     if path.suffix == ".npz" and path.is_file():
         return ArraySource(path.stem, _files_key([path]), lambda: formats.read_npz(path))
     if path.is_dir():
-        return _idx_in(path) or _cifar_in(path) or _pictures_in(path)
+        return _idx_in(path) or _cifar_in(path) or _amat_in(path) or _pictures_in(path)
     if path.suffix == ".json" and path.is_file():
         return _pictures_in(path.parent, path.name)
     if path.exists():
@@ -86,6 +89,14 @@ def _cifar_in(folder: Path) -> ArraySource | None:
         if all(p.is_file() for p in batches):
             return ArraySource("cifar10", _files_key(batches), partial(formats.read_cifar, batches))
     return None
+
+
+def _amat_in(folder: Path) -> ArraySource | None:
+    """MNIST as Salakhutdinov & Murray 2008 drew it black and white, in Larochelle's three files, or None."""
+    files = [folder / f"binarized_mnist_{part}.amat" for part in ("train", "valid", "test")]
+    if not all(p.is_file() for p in files):
+        return None
+    return ArraySource("binarized-mnist-2008", _files_key(files), partial(formats.read_amat_set, files), True)
 
 
 def _digits(cache: Path) -> ArraySource:
@@ -201,17 +212,22 @@ NAMED: dict[str, Callable[[Path], ArraySource]] = {
 }
 
 
-def _stacked(name: str) -> Callable[[Path], ArraySource]:
-    """Stacks of three pictures of a named grey set."""
+def _made(name: str, prefix: str, make: Callable[[Arrays], Arrays]) -> Callable[[Path], ArraySource]:
+    """What is made of the pictures of a named grey set."""
 
     def locate_it(cache: Path) -> ArraySource:
         plain = NAMED[name](cache)
-        return ArraySource(f"stacked-{plain.name}", f"stacks 1 of {plain.key}", lambda: stacks(plain.read()))
+        called, key = f"{prefix}-{plain.name}", f"{prefix} 1 of {plain.key}"
+        return ArraySource(called, key, lambda: make(plain.read()), prefix == "binarized")
 
     return locate_it
 
 
-NAMED |= {f"stacked-{name}": _stacked(name) for name in ("digits", "fashion-mnist", "mnist")}
+NAMED |= {
+    f"{prefix}-{name}": _made(name, prefix, make)
+    for prefix, make in (("stacked", stacks), ("binarized", binarized))
+    for name in ("digits", "fashion-mnist", "mnist")
+}
 
 
 def _hub(name: str) -> ArraySource:

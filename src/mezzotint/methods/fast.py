@@ -18,7 +18,7 @@ from mezzotint.method import Method, MethodConfig
 from mezzotint.methods.flow import FlowConfig
 from mezzotint.methods.following import Drawing, halves
 from mezzotint.ops.noise import normal_from_seeds
-from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase
+from mezzotint.types import Batch, DataSpec, Images, Labels, Loss, Phase, Way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,21 +205,14 @@ class Fast(Method):
                 x = x - self._said(x, start, stride, labels) / steps
         return x.clamp(-1, 1)
 
-    def drawing_with(
-        self,
-        *,
-        solver: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        schedule: str | None = None,
-        guidance_between: tuple[float, float] | None = None,
-    ) -> "Fast":
+    def drawing_with(self, way: Way) -> "Fast":
         """The same networks drawing in another number of steps; raises UserError for what was not learned."""
-        chosen = solver not in (None, "euler") or guidance not in (None, 1.0) or schedule not in (None, "even")
-        if chosen or guidance_between is not None:
+        otherwise = way.solver not in (None, "euler") or way.schedule not in (None, "even")
+        guided = way.guidance not in (None, 1.0) or way.guidance_between is not None
+        if otherwise or guided:
             raise UserError("a distilled model has learned its steps with their guidance: it takes --steps alone")
         try:
-            drawing = replace(self.config.drawing, steps=self.config.drawing.steps if steps is None else steps)
+            drawing = self.config.drawing.changed(Way(steps=way.steps))
             config = replace(self.config, drawing=drawing)
         except ValueError as error:
             raise UserError(f"it cannot be drawn so: {error}") from None

@@ -22,7 +22,7 @@ from mezzotint.method import Method
 from mezzotint.ops import editing, solvers
 from mezzotint.ops.noise import normal_from_seeds
 from mezzotint.ops.paths import Path
-from mezzotint.types import Batch, Images, Labels
+from mezzotint.types import Batch, Images, Labels, Way
 
 ScheduleName = Literal["even", "karras", "ddpm"]
 
@@ -57,6 +57,13 @@ class Drawing:
             raise ValueError(f"drawing takes at least one step, and the schedule ddpm has {DDPM_STEPS}")
         if not (math.isfinite(self.guidance) and 0 <= self.guidance_from <= self.guidance_to <= 1):
             raise ValueError("guidance must be finite, its interval between 0 and 1")
+
+    def changed(self, way: Way) -> "Drawing":
+        """The same where nothing else is asked for; raises ValueError for what nothing can be drawn with."""
+        least, most = way.guidance_between or (None, None)
+        asked = {"solver": way.solver, "steps": way.steps, "schedule": way.schedule, "guidance": way.guidance}
+        asked |= {"guidance_from": least, "guidance_to": most}
+        return replace(self, **{name: value for name, value in asked.items() if value is not None})
 
     def times(self, path: Path, most_noise: float | None) -> list[float]:
         """Where a solver stops on the way from noise (of `most_noise`; none is all) to picture."""
@@ -154,32 +161,22 @@ class Following(Method):
 
         return noise
 
-    def drawing_with(
-        self,
-        *,
-        solver: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        schedule: str | None = None,
-        guidance_between: tuple[float, float] | None = None,
-    ) -> "Following":
+    def drawing_with(self, way: Way) -> "Following":
         """The same network drawing in another way; raises UserError for a way that there is not."""
-        if guidance is not None and guidance != 1 and not self.classes and not self.worse:
+        guidance = 1.0 if way.guidance is None else way.guidance
+        if guidance != 1 and not self.classes and not self.worse:
             raise UserError("guidance is for models that were trained by class, or that draw with a guide")
-        self.check_guidance(1.0 if guidance is None else guidance)
-        for what, name, known in (("solver", solver, solvers.SolverName), ("schedule", schedule, ScheduleName)):
+        self.check_guidance(guidance)
+        for what, name, known in (("solver", way.solver, solvers.SolverName), ("schedule", way.schedule, ScheduleName)):
             if name is not None and name not in get_args(known):
                 raise UserError(f"there is no {what} {name!r}: {nearest(name, get_args(known))}")
-        least, most = guidance_between or (None, None)
-        asked = {"solver": solver, "steps": steps, "schedule": schedule, "guidance": guidance}
-        asked |= {"guidance_from": least, "guidance_to": most}
         try:
-            drawing = replace(self.drawing, **{k: v for k, v in asked.items() if v is not None})
+            drawing = self.drawing.changed(way)
         except ValueError as error:
             raise UserError(f"it cannot be drawn so: {error}") from None
         if self.worse and drawing.guidance == 1:
             raise UserError("a guide leads nowhere with a guidance of 1: say how far to go, as with --guidance 2")
-        if guidance_between is not None and drawing.guidance == 1:
+        if way.guidance_between is not None and drawing.guidance == 1:
             raise UserError("there is no guidance to be bounded: say how far to go, as with --guidance 2")
         other = copy.copy(self)
         other.drawing = drawing

@@ -22,6 +22,9 @@ from mezzotint.files import write_tensors
 
 FORMAT = 1
 
+Checkpoint = tuple[int, dict[str, Tensor], dict[str, Any], list[str]]
+"""Pictures seen, tensors, facts, and a sentence for each newer checkpoint that had to be passed over."""
+
 
 def save(folder: Path, images: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
     """Write the checkpoint of `images` pictures seen and drop all but the newest two."""
@@ -53,13 +56,8 @@ def drop_after(folder: Path, images: int) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def load_newest(
-    folder: Path, most: float = math.inf
-) -> tuple[int, dict[str, Tensor], dict[str, Any], list[str]] | None:
-    """Pictures seen, tensors, facts and a sentence for each newer checkpoint that had to be passed over; or None.
-
-    Only checkpoints of up to `most` pictures count.
-    """
+def load_newest(folder: Path, most: float = math.inf) -> Checkpoint | None:
+    """The newest checkpoint of up to `most` pictures that is whole; raises ValueError where all of them are damaged."""
     complaints: list[str] = []
     for path in (p for p in _names(folder) if int(p.name) <= most):
         try:

@@ -8,60 +8,31 @@ import copy
 import json
 import math
 import shutil
-import statistics
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from mezzotint import drawing, forecasting, glance, measure
-from mezzotint.data import pictures
 from mezzotint.data.dataset import Dataset
-from mezzotint.data.loader import Batches
-from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 from mezzotint.files import write_whole
 from mezzotint.method import Method
 from mezzotint.recipe import Execution, Recipe
-from mezzotint.training import checkpoint, memory, watch
+from mezzotint.training import checkpoint, memory, timing, watch
 from mezzotint.training.journal import Journal
+from mezzotint.training.lookout import Lookout
 from mezzotint.training.plan import Plan
-from mezzotint.training.probe import Pace, available_threads, default_device, settle, trial
-from mezzotint.training.run import Run
-from mezzotint.training.state import State
-from mezzotint.training.step import Stepper, due_at, kinds_of_steps, parts_of_a_run
-from mezzotint.types import Classifies, Denoises, Discriminates, Forecasts, Generates, Phase
+from mezzotint.training.probe import Pace, available_threads, settle, trial
+from mezzotint.training.report import Report, Window
+from mezzotint.training.run import Run, start_of
+from mezzotint.training.step import due_at, stepper_for
+from mezzotint.types import Discriminates, Phase
 
 LOG_SECONDS = 1.0
-RESERVE = 0.035
-"""Share of a budget of minutes that is kept for the last measuring and writing."""
-RESERVE_SECONDS = 2.5
-"""Kept for the same on top of that: loading the model again, drawing curves."""
-
-
-_Checkpoint = tuple[int, dict[str, Tensor], dict[str, Any], list[str]]
-"""Pictures seen, tensors, facts, and complaints about newer checkpoints that were damaged."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Where a training stands; what the loop yields now and then."""
-
-    images: int
-    total: int
-    seconds: float
-    """Since the program began, earlier sittings of a resumed run included."""
-    seconds_left: float
-    losses: dict[str, float]
-    message: str = ""
-    """A sentence for the user, where there is something to say."""
 
 
 class Training:
@@ -73,9 +44,6 @@ class Training:
         """`time.monotonic()` when the program began; a budget of minutes counts from there."""
         self.execution = recipe.execution
         self.plan = Plan(run.plan_file)
-        self.eyes = watch.Eyes(dataset)
-        self._seen: glance.Seen | None = None
-        """At the last milestone: its real pictures are looked at once."""
         self.messages: list[str] = []
 
     def steps(self, stop: threading.Event) -> Iterator[Report]:
@@ -85,6 +53,7 @@ class Training:
         self._settle()
         self._build(*(resumed[2].get("troubles", ()) if resumed else ()))
         self.journal = Journal(self.run.folder, purge_from=resumed[0] + 1 if resumed else 0)
+        self.lookout = Lookout(self.dataset, self.run, self.journal)
         try:
             self._resume(resumed)
             yield from self._train(stop)
@@ -98,90 +67,47 @@ class Training:
         self.stepper = stepper_for(self.recipe, self.execution, self.dataset)
         self.state = self.stepper.state
         if self.recipe.start:
-            self.state.begin_with(_start_of(self.run, self.recipe.start))
+            self.state.begin_with(start_of(self.run, self.recipe.start))
 
     # Before the first step.
 
     def _settle(self) -> None:
         """Fill what the recipe leaves to the machine, and the plan, and put both into the run."""
-        asked = self.recipe.execution
-        budget = self.recipe.budget
+        asked, budget = self.recipe.execution, self.recipe.budget
         self.adapts = asked.threads is None or _chosen_by_probe(self.run)
         if self.plan.legs:
-            _use_threads(asked)
+            timing.use_threads(asked)
             return
         patience = 0.3 if budget.images else min(0.5, max(0.1, (budget.minutes or 0) * 60 * 0.01))
         self.execution, trials = settle(asked, self._timed_steps, patience)
         self.recipe = replace(self.recipe, execution=self.execution)
-        _use_threads(self.execution)
+        timing.use_threads(self.execution)
         facts = {"adapts": self.adapts, "trials": [{"seconds": t.seconds, **vars(t.execution)} for t in trials]}
-        write_whole(self.run.folder / "probe.json", _json(facts))
+        write_whole(self.run.folder / "probe.json", json.dumps(facts, indent=1))
         write_whole(self.run.recipe_file, self.recipe.to_json())
         if budget.images:
             self.plan.add_leg(0, budget.images)
         else:
             trials = trials or [trial(self.execution, self._timed_steps, patience)]
             fastest = min(t.seconds for t in trials)
-            self.plan.add_leg(0, int(self._seconds_for_training(0.0) / fastest) * self.recipe.batch)
+            self.plan.add_leg(0, int(self._seconds_left(0.0) / fastest) * self.recipe.batch)
 
-    def _seconds_for_training(self, measuring: float) -> float:
-        """What is left of a budget of minutes for steps where the last measuring takes so many seconds."""
+    def _timed_steps(self, execution: Execution) -> Iterator[float]:
+        return timing.timed_steps(self.recipe, execution, self.dataset)
+
+    def _seconds_left(self, measuring: float) -> float:
+        """For steps, of a budget of minutes, where the last measuring takes so many seconds."""
         assert self.recipe.budget.minutes is not None
-        seconds = self.recipe.budget.minutes * 60
-        return max(
-            1.0, seconds - max(seconds * RESERVE, measuring) - min(RESERVE_SECONDS, 0.2 * seconds) - self._elapsed()
-        )
-
-    def _seconds_of_measuring(self) -> float:
-        """What the last measuring will take, by what milestones took for each of their fewer pictures."""
-        if not self.state.glances:
-            return 0.0
-        drawn = self.pictures_to_draw() if isinstance(self.state.method, (Generates, Forecasts)) else 0
-        looks = not isinstance(self.state.method, (Denoises, Forecasts))
-        looked_at = len(self.dataset.splits["test"]) if looks else 0
-        if isinstance(self.state.method, Classifies):
-            looked_at += 2 * len(self.dataset.splits["validation"])  # for the calibration
-        return statistics.median(self.state.glances) * max(drawn, looked_at)
+        return timing.seconds_for_training(self.recipe.budget.minutes, self._elapsed(), measuring)
 
     def pictures_to_draw(self) -> int:
-        """For the score card: as usual, but fewer where drawing so many takes over a tenth of the budget."""
-        minutes = self.recipe.budget.minutes
-        usual = measure.usual_count(minutes)
-        forecasts = isinstance(self.state.method, Forecasts)
-        if not minutes or not self.state.glances:
-            return measure.FORECAST[1] if forecasts else usual
-        affordable = 0.1 * 60 * minutes / statistics.median(self.state.glances)
-        if forecasts:
-            return next((n for n in measure.FORECAST if n <= affordable), measure.FORECAST[-1])
-        fewer = (n for n in (measure.USUAL, measure.QUICK) if n <= min(usual, affordable))
-        return next(fewer, measure.HASTY)
+        """For the score card."""
+        return timing.pictures_to_draw(self.state.method, self.recipe.budget.minutes, self.state.glances)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _timed_steps(self, execution: Execution) -> Iterator[float]:
-        """What a step takes on a throw-away copy, rarely due phases by their share; measured again without an end.
-
-        A network that grows is timed when it is grown, where it takes the longest and most of its time.
-        """
-        _use_threads(execution)
-        stepper = stepper_for(self.recipe, execution, self.dataset)
-        phases = stepper.state.method.phases
-        kinds = {
-            (progress, step): part * share
-            for progress, part in parts_of_a_run(phases).items()
-            for step, share in kinds_of_steps([phase for phase in phases if phase.lasts(progress)]).items()
-        }
-        while True:
-            mean = 0.0
-            for (progress, step), share in kinds.items():
-                stepper.state.step = step
-                tick = time.perf_counter()
-                stepper.step(progress)
-                mean += share * (time.perf_counter() - tick)
-            yield mean
-
-    def _resume(self, resumed: _Checkpoint | None) -> None:
+    def _resume(self, resumed: checkpoint.Checkpoint | None) -> None:
         if resumed is None:
             self.journal.write("begin", 0, total=self.plan.total, execution=vars(self.execution))
             return
@@ -204,7 +130,7 @@ class Training:
 
     def _train(self, stop: threading.Event) -> Iterator[Report]:
         pace = Pace(torch.get_num_threads(), available_threads(), time.monotonic()) if self._may_adapt() else None
-        window = _Window(time.monotonic(), self.state.images)
+        window = Window(time.monotonic(), self.state.images)
         marks = [(window.began, self.state.images)]
         saved = revised = time.monotonic()
         revising = max(2.0, 0.04 * 60 * (self.recipe.budget.minutes or math.inf))
@@ -225,7 +151,7 @@ class Training:
                     self._change_threads(threads)
             if now - window.began >= LOG_SECONDS or done:
                 yield self._log(window)
-                window = _Window(time.monotonic(), self.state.images, window.rate)
+                window = Window(time.monotonic(), self.state.images, window.rate)
                 marks.append((window.began, self.state.images))
                 if not done and now - revised > revising and self._in_last_part():
                     self._revise(marks)
@@ -295,21 +221,18 @@ class Training:
     def _revise(self, marks: list[tuple[float, int]]) -> None:
         """Head for another number of pictures where the machine is not as fast as planned (by over 2 %).
 
-        Judged by the second half of the time so far (`marks` of seconds and pictures), so that neither the kernels'
-        making at the start nor a single milestone counts for much.
+        `marks` are seconds and pictures of the time so far.
         """
-        state = self.state
-        (then, before), (now, images) = marks[len(marks) // 2], marks[-1]
-        rate = (images - before) / max(now - then, 1e-9)
-        left = self._seconds_for_training(self._seconds_of_measuring())
-        reachable = state.images + int(left * rate)
+        state, minutes = self.state, self.recipe.budget.minutes
+        measuring = timing.seconds_of_measuring(state.method, self.dataset, minutes, state.glances)
+        reachable = timing.reachable(marks, self._seconds_left(measuring))
         progress = self.plan.progress(state.images)
         if state.images <= self.plan.revised_at or progress > 0.97 or abs(reachable / self.plan.total - 1) < 0.02:
             return
         self.plan.add_leg(state.images, reachable)
         self.journal.write("plan", state.images, total=self.plan.total)
 
-    def _log(self, window: "_Window") -> Report:
+    def _log(self, window: Window) -> Report:
         state = self.state
         window.end(time.monotonic(), state.images)
         state.seconds = self._elapsed()
@@ -330,36 +253,12 @@ class Training:
     def _look_before_the_first_step(self) -> None:
         """What the untrained networks of a game draw is what they must get better than."""
         if self.state.images == 0 and self.recipe.milestones and isinstance(self.state.method, Discriminates):
-            self.state.readings.append(self._look()[1])
-
-    def _look(self) -> tuple[glance.Glance, watch.Reading]:
-        """The validation score, and what the watch reads; both into the journal."""
-        state, began = self.state, time.monotonic()
-        score = glance.validation_score(state.average.method, self.dataset, self._seen)
-        self._seen, scored = score.seen or self._seen, time.monotonic()
-        reading = self.eyes.read(state.images, state.method, score, state.tally)
-        state.tally = watch.Tally()
-        seconds = {"seconds": round(scored - began, 4), "watch_seconds": round(time.monotonic() - scored, 4)}
-        self.journal.write(
-            "milestone", state.images, scores={score.name: score.value}, watch=reading.numbers(), **seconds
-        )
-        return score, reading
+            self.state.readings.append(self.lookout.look(self.state)[1])
 
     def _milestone(self) -> bool:
-        """Draw a sample grid, take the validation score, see whether all is well; True where the run is to end."""
-        state, began = self.state, time.monotonic()
-        method = state.average.method
-        grid = self._samples(method)
-        each = (time.monotonic() - began) / (drawing.ROWS * drawing.grid_columns(method))
-        if grid is not None:
-            pictures.save_png(self.run.samples / f"{state.images:012d}.png", grid)
-            self.journal.picture(state.images, "samples", grid)
-        score, reading = self._look()
-        self.journal.scalars(state.images, {f"validation/{score.name}": score.value})
-        self.journal.scalars(state.images, {f"watch/{k}": v for k, v in reading.numbers().items()})
-        seconds = (time.monotonic() - began) / score.pictures
-        # The score of a method that denoises is taken without drawing, so the grid tells what drawing will take.
-        self.state.glances.append(max(seconds, each) if isinstance(method, Denoises) else seconds)
+        """Draw samples, take the validation score, see whether all is well; True where the run is to end."""
+        state = self.state
+        score, reading = self.lookout.look_and_draw(state)
         trouble = watch.trouble(state.readings, reading, state.since, state.suspected)
         if trouble is None:
             self._take_as_healthy(reading)
@@ -367,13 +266,6 @@ class Training:
             state.spoiled = state.best is not None
         out_of_patience = self._out_of_patience(score.value if score.higher_is_better else -score.value, trouble)
         return out_of_patience or (trouble is not None and self._respond(trouble))
-
-    def _samples(self, method: Method) -> pictures.Pixels | None:
-        """A grid of drawn pictures or film strips of forecasts; None for what makes neither."""
-        if not isinstance(method, Forecasts):
-            return drawing.sample_grid(method)
-        split = "validation" if len(self.dataset.splits["validation"]) else "train"
-        return forecasting.film_strips(method, self.dataset, split)
 
     def _take_as_healthy(self, reading: watch.Reading) -> None:
         """Keep the state of a good milestone to go back to; say what is not yet a trouble."""
@@ -426,7 +318,7 @@ class Training:
         self.journal.write(event, self.state.images, message=message, **facts)
         self.messages.append(message)
 
-    def _kept(self, folder: Path, most: float = math.inf) -> _Checkpoint | None:
+    def _kept(self, folder: Path, most: float = math.inf) -> checkpoint.Checkpoint | None:
         """The newest state kept in `folder`; where all of them are damaged the journal says so, and there is none."""
         try:
             return checkpoint.load_newest(folder, most)
@@ -475,42 +367,7 @@ class Training:
         return method
 
 
-class _Window:
-    """What happened since the last log line: mean losses and pictures a second."""
-
-    def __init__(self, now: float, images: int, rate: float = 0.0) -> None:
-        self.began, self.first, self.rate = now, images, rate
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0) + value
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def end(self, now: float, images: int) -> None:
-        """Smooth the rate over about three windows, so that an estimated end does not jump."""
-        rate = (images - self.first) / max(now - self.began, 1e-9)
-        self.rate = rate if self.rate == 0 else 0.65 * self.rate + 0.35 * rate
-
-    def means(self) -> dict[str, float]:
-        return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
-
-
-def stepper_for(recipe: Recipe, execution: Execution, dataset: Dataset) -> Stepper:
-    """What takes the steps of a recipe, from its first one; raises UserError for a device that is not there."""
-    device = torch.device(execution.device or default_device())
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("there is no CUDA device here: take --set execution.device=cpu, or resume where there is one")
-    torch.manual_seed(recipe.seed)
-    layout = torch.channels_last if execution.channels_last else torch.contiguous_format
-    method = recipe.method.build(dataset.spec)
-    method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device, recipe.data.balance)
-    return Stepper(recipe, execution, State(recipe, method), batches)
-
-
-def checkpoint_of(run: Run) -> _Checkpoint | None:
+def checkpoint_of(run: Run) -> checkpoint.Checkpoint | None:
     """The newest good checkpoint of a run; raises UserError where all of them are damaged."""
     try:
         return checkpoint.load_newest(run.checkpoints)
@@ -518,25 +375,6 @@ def checkpoint_of(run: Run) -> _Checkpoint | None:
         raise UserError(f"{error}, and there is no other; begin the run again") from None
 
 
-def _start_of(run: Run, digest: str) -> dict[str, Tensor]:
-    """The weights that a run begins with; raises UserError where they are gone or damaged."""
-    try:
-        if file_digest(run.start) == digest:
-            return load_file(run.start)
-    except (OSError, SafetensorError):
-        pass
-    raise UserError(f"{run.start} is missing or damaged: begin the run again with --from")
-
-
-def _use_threads(execution: Execution) -> None:
-    if execution.threads:
-        torch.set_num_threads(execution.threads)
-
-
 def _chosen_by_probe(run: Run) -> bool:
     path = run.folder / "probe.json"
     return path.is_file() and bool(json.loads(path.read_text())["adapts"])
-
-
-def _json(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, indent=1)

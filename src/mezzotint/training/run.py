@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from mezzotint import codec
+from mezzotint.digest import file_digest
 from mezzotint.errors import UserError
 from mezzotint.files import write_tensors
 from mezzotint.recipe import Recipe, from_json
@@ -97,6 +100,16 @@ def find(folder: Path) -> Run:
     if not run.recipe_file.is_file() or not run.facts_file.is_file():
         raise UserError(f"{folder} is not a run of mezzotint (it has no recipe.json and run.json)")
     return run
+
+
+def start_of(run: Run, digest: str) -> dict[str, torch.Tensor]:
+    """The weights that a run begins with; raises UserError where they are gone or damaged."""
+    try:
+        if file_digest(run.start) == digest:
+            return load_file(run.start)
+    except (OSError, SafetensorError):
+        pass
+    raise UserError(f"{run.start} is missing or damaged: begin the run again with --from")
 
 
 @contextmanager

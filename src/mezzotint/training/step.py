@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mezzotint.data.dataset import Dataset
 from mezzotint.data.loader import Batches
+from mezzotint.errors import UserError
 from mezzotint.recipe import Execution, Recipe
 from mezzotint.training import optimizers
+from mezzotint.training.probe import default_device
 from mezzotint.training.state import State
 from mezzotint.types import Batch, Phase
 
@@ -110,6 +113,19 @@ class Stepper:
         if self.execution.precision == "bf16":
             return torch.autocast(self.execution.device or "cpu", torch.bfloat16)
         return nullcontext()
+
+
+def stepper_for(recipe: Recipe, execution: Execution, dataset: Dataset) -> Stepper:
+    """What takes the steps of a recipe, from its first one; raises UserError for a device that is not there."""
+    device = torch.device(execution.device or default_device())
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("there is no CUDA device here: take --set execution.device=cpu, or resume where there is one")
+    torch.manual_seed(recipe.seed)
+    layout = torch.channels_last if execution.channels_last else torch.contiguous_format
+    method = recipe.method.build(dataset.spec)
+    method = method.to(device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+    batches = Batches(dataset, "train", recipe.batch, recipe.seed, recipe.data.augment, device, recipe.data.balance)
+    return Stepper(recipe, execution, State(recipe, method), batches)
 
 
 def own_progress(phases: Sequence[Phase], group: str, progress: float) -> float:
