@@ -40,6 +40,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "test_every_block_runs" not in item.name)
 
 
+TOGETHER = {
+    f"tests/{name}.py"
+    for name in (
+        "test_arena",
+        "test_audit",
+        "test_compare",
+        "test_latent",
+        "test_measure",
+        "test_model",
+        "test_validity",
+    )
+} | {"tests/cli/test_edit.py", "tests/cli/test_forecast.py", "tests/training/test_kill.py"}
+"""Files whose tests share what takes long to make: one process runs all of them, and makes it once."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Single tests to whichever process is free, but those of some files together (xdist's marks need its node ids)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)

@@ -26,7 +26,6 @@ def league(tmp_path_factory: pytest.TempPathFactory, own_home: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("league")
 def test_a_league_has_a_line_a_run_and_a_page(league: Path) -> None:
     rows = arena.read(league)
     assert [(row["recipe"], row["seed"]) for row in rows] == [("gan-mlp", 0), ("vae-dense", 0)]
@@ -45,7 +44,6 @@ def test_a_league_has_a_line_a_run_and_a_page(league: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("league")
 def test_a_finished_league_trains_nothing_and_grows_by_what_is_new(league: Path, tmp_path: Path) -> None:
     shutil.copytree(league, tmp_path / "league")
     said: list[str] = []

@@ -178,7 +178,6 @@ def copier(digits: Dataset, tmp_path_factory: pytest.TempPathFactory, own_home: 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("copier")
 def test_a_model_made_to_copy_is_called_so_on_its_card(copier: Run, capsys: pytest.CaptureFixture[str]) -> None:
     judge.audit(copier.folder, count=300)
     assert "verdict: copies" in capsys.readouterr().out
@@ -198,7 +197,6 @@ def test_a_model_made_to_copy_is_called_so_on_its_card(copier: Run, capsys: pyte
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("copier")
 def test_a_model_that_never_saw_the_pictures_is_no_copier(copier: Run, digits: Dataset) -> None:
     """The same weights, audited against other pictures of the same kind."""
     seen = data.load(copier.recipe(kinds()).data.source)
@@ -210,7 +208,6 @@ def test_a_model_that_never_saw_the_pictures_is_no_copier(copier: Run, digits: D
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("copier")
 def test_an_audit_of_other_weights_is_not_shown(copier: Run, tmp_path: Path) -> None:
     shutil.copytree(copier.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -248,7 +245,6 @@ def test_shadow_runs_are_trained_once_and_gone_on_with(digits: Dataset, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("copier")
 def test_other_pictures_than_those_of_the_run_are_refused(copier: Run, tmp_path: Path) -> None:
     shutil.copytree(copier.folder, tmp_path / "run")
     card = tmp_path / "run" / "snapshot" / "card.json"

@@ -10,7 +10,6 @@ import pytest
 from mezzotint import api, compare, scorecard
 from mezzotint.errors import UserError
 
-pytestmark = pytest.mark.xdist_group("compare")  # one process makes what they share
 SETTINGS = ("batch=32", "milestones=2", "execution.threads=1", "execution.precision=fp32")
 
 

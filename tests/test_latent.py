@@ -14,8 +14,6 @@ from mezzotint.errors import UserError
 from mezzotint.method import Method
 from mezzotint.ops import codes
 
-pytestmark = pytest.mark.xdist_group("latent")  # one process makes what they share
-
 
 @pytest.fixture(scope="module")
 def vae(make_recipe: Any, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Method:

@@ -19,8 +19,6 @@ from mezzotint.measuring.rulers import MethodFeatures
 from mezzotint.method import Method
 from mezzotint.metrics.interval import proportion
 
-pytestmark = pytest.mark.xdist_group("measure")  # one process makes what they share
-
 
 @pytest.fixture(scope="module")
 def methods(make_recipe: Any, train_in: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Method]:

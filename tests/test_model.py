@@ -12,7 +12,6 @@ from mezzotint.data.loader import ordered
 from mezzotint.errors import UserError
 from mezzotint.model import Model, load
 
-pytestmark = pytest.mark.xdist_group("model")  # one process makes what they share
 
 FIXED = ("execution.threads=1", "execution.precision=fp32", "execution.channels_last=false")
 FEW = ("method.network.width=16", "method.drawing.steps=2")

@@ -18,8 +18,6 @@ from mezzotint.metrics.features import random_filters
 from mezzotint.ops.disturb import blurred
 from mezzotint.validity import ValidityCard, validity
 
-pytestmark = pytest.mark.xdist_group("validity")  # one process makes what they share
-
 
 @dataclass(frozen=True)
 class Ruler:

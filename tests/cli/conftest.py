@@ -49,14 +49,6 @@ def run_command(*words: object, folder: Path, code: int = 0, **variables: str) -
     return done
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process trains `models` and runs all that stands on them."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and "models" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("models"))
-
-
 @pytest.fixture(scope="session")
 def run_in() -> Say:
     """The same as a fixture, for runs that several tests share."""

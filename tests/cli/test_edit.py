@@ -11,7 +11,6 @@ from PIL import Image
 from mezzotint import api
 from mezzotint.methods import flow
 
-pytestmark = pytest.mark.xdist_group("models")  # one process makes what they share
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("method.network.width=8", "method.drawing.steps=2", "milestones=0", "batch=32")

@@ -11,7 +11,6 @@ from PIL import Image
 
 from mezzotint.data.film import open_film, save_film
 
-pytestmark = pytest.mark.xdist_group("forecast")  # one process makes what they share
 
 Say = Callable[..., Any]
 FIXED = ("--set", "execution.threads=1", "--set", "execution.precision=fp32")

@@ -17,8 +17,6 @@ from mezzotint.digest import file_digest
 from mezzotint.training import checkpoint, journal
 
 pytestmark = pytest.mark.slow
-once = pytest.mark.xdist_group("kill")
-"""One process trains CLASSIC, and runs all that is compared with it."""
 
 COMMAND = str(Path(sys.executable).with_name("mezzotint"))
 CLASSIC = ["cnn-classic", "digits", "--images", "30k", "--set", "batch=64"]
@@ -79,7 +77,7 @@ def wait_for_steps(process: subprocess.Popen[str], run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "threads", "precision"),
     [
-        pytest.param(CLASSIC, 1, "fp32", marks=once, id="classic-fp32-one-thread"),
+        pytest.param(CLASSIC, 1, "fp32", id="classic-fp32-one-thread"),
         pytest.param(DCGAN, 2, "bf16", id="dcgan-bf16-two-threads"),
     ],
 )
@@ -124,7 +122,6 @@ def test_killed_before_its_first_checkpoint_a_run_begins_again(home: Path) -> No
     assert weights(home / "killed") == weights(home / "whole")
 
 
-@once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_and_says_how_to_go_on(
     number: signal.Signals, home: Path, undisturbed: Callable[..., Path]
