@@ -12,7 +12,6 @@ from mezzotint.data.loader import ordered
 from mezzotint.errors import UserError
 from mezzotint.model import Model, load
 
-
 FIXED = ("execution.threads=1", "execution.precision=fp32", "execution.channels_last=false")
 FEW = ("method.network.width=16", "method.drawing.steps=2")
 Models = dict[str, Model]

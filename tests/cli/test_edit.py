@@ -11,7 +11,6 @@ from PIL import Image
 from mezzotint import api
 from mezzotint.methods import flow
 
-
 Say = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("method.network.width=8", "method.drawing.steps=2", "milestones=0", "batch=32")
 FIXED = ("execution.threads=1", "execution.precision=fp32", "execution.channels_last=false")

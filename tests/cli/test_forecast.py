@@ -11,7 +11,6 @@ from PIL import Image
 
 from mezzotint.data.film import open_film, save_film
 
-
 Say = Callable[..., Any]
 FIXED = ("--set", "execution.threads=1", "--set", "execution.precision=fp32")
 SMALL = ("--frames", "6", "--images", "128", "--set", "batch=16", "--set", "milestones=1", *FIXED)
