@@ -284,8 +284,7 @@ def _fill_from_files(
         Skipped(file.path, r["error"]) for file, r in zip(listing.files, results, strict=True) if "error" in r
     )
     rows = [row for pair in zip(listing.files, results, strict=True) for row in _rows(*pair)]
-    given = np.array([row.file.split for row in rows]) if rows and rows[0].file.split else None
-    rows = _on_one_side(rows, split([row.told["content"] for row in rows], given)) if crop == CUT else rows
+    rows = _on_one_side(rows) if crop == CUT else rows
     if not rows:
         raise UserError(
             f"none of the {len(paths)} pictures in {listing.root} can be read; the first: {skipped[0].reason}"
@@ -297,14 +296,13 @@ def _fill_from_files(
         images = np.load(out, mmap_mode="r")
     files, told = [row.file for row in rows], [row.told for row in rows]
     labels = np.array([f.label for f in files], np.int64) if listing.classes else None
-    given = np.array([f.split for f in files]) if files[0].split else None
     origin = {
         "content": np.array([row.content for row in rows]),
         "sides": np.array([(r["width"], r["height"]) for r in told], np.int32),
         "modes": np.array([r["mode"] for r in told]),
         "turned": np.array([r["turned"] for r in told]),
     }
-    where = split([r["content"] for r in told], given)
+    where = _split_of_files(rows)
     targets = {} if marked is None else {"boxes": _boxes(listing.root, files, told, marked, side, crop)}
     paths = [row.path for row in rows]
     facts = _finish(new, images, labels, listing.classes, where, skipped, origin, paths, targets)
@@ -332,9 +330,15 @@ def _rows(file: File, told: dict[str, Any]) -> list[_Row]:
     return [_Row(told["i"] + k, file, told, f"{file.path}#{k}", content) for k, content in enumerate(told["squares"])]
 
 
-def _on_one_side(rows: list[_Row], where: dict[str, np.ndarray]) -> list[_Row]:
+def _split_of_files(rows: list[_Row]) -> dict[str, np.ndarray]:
+    """Rows of the three splits: squares go where their picture goes."""
+    given = np.array([row.file.split for row in rows]) if rows and rows[0].file.split else None
+    return split([row.told["content"] for row in rows], given)
+
+
+def _on_one_side(rows: list[_Row]) -> list[_Row]:
     """Without squares that another split has: plain sky is in many photographs."""
-    sides = {int(i): name for name, places in where.items() for i in places}
+    sides = {int(i): name for name, places in _split_of_files(rows).items() for i in places}
     first: dict[str, str] = {}
     return [row for i, row in enumerate(rows) if first.setdefault(row.content, sides[i]) == sides[i]]
 
